@@ -1,0 +1,1 @@
+"""A warehouse load: the model to copy for your own jobs."""

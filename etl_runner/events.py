@@ -1,0 +1,178 @@
+"""What happened, as frozen values; a run is the ordered list of its records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from etl_runner.model import Metric, Outcome, RunStatus
+
+
+class StopReason(StrEnum):
+    """Why attempts are being stopped."""
+
+    TIMEOUT = "timeout"
+    FAIL_FAST = "fail-fast"
+    RUN_TIMEOUT = "run timeout"
+    SIGNAL = "signal"
+
+
+def _tag(name: str) -> str:
+    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
+
+class _Event(Struct, frozen=True, kw_only=True, tag_field="event", tag=_tag):
+    """Common settings of the events below: the JSON field `event` names the class in snake_case."""
+
+
+class RunStarted(_Event):
+    """A run began. `by` is who started it: a user's name, "cron", "systemd" or "ci"."""
+
+    pipeline: str
+    profile: str
+    workers: int
+    jobs: int
+    by: str
+    command: tuple[str, ...]
+    config: str
+    pid: int
+
+
+class AttemptStarted(_Event):
+    """A process (tree) was started for a job. Timeouts run from here. `pid` is its leader's."""
+
+    job: str
+    attempt: int
+    pid: int
+
+
+class AttemptReported(_Event):
+    """A running attempt told its metrics so far. Told to sinks, not recorded."""
+
+    job: str
+    attempt: int
+    metrics: dict[str, Metric]
+
+
+class AttemptExited(_Event):
+    """An attempt's process tree is gone. Exactly one of `exit`, `signal`, `error` is set; `error` means it never ran.
+
+    `seconds` is its wall-clock time, `log_truncated` says that output was lost, `warnings` are for people.
+    """
+
+    job: str
+    attempt: int
+    seconds: float
+    exit: int | None = None
+    signal: int | None = None
+    error: str = ""
+    metrics: dict[str, Metric] = {}
+    log_truncated: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+class JobRetrying(_Event):
+    """Attempt `attempt` failed; the next starts no earlier than `delay` seconds from now. `attempts` is the limit."""
+
+    job: str
+    attempt: int
+    attempts: int
+    outcome: Outcome
+    delay: float
+    exit: int | None = None
+    signal: int | None = None
+
+
+class JobFinished(_Event):
+    """A job has its outcome. `attempt` is its last one, 0 if none started; `seconds` is the last attempt's time.
+
+    `because` names the failed jobs that blocked a skipped one: empty means that it was not wanted
+    (`when = "failure"` and nothing failed). `reason` is a short sentence for people where the rest does not say it.
+    """
+
+    job: str
+    phase: str
+    attempt: int
+    outcome: Outcome
+    seconds: float = 0.0
+    exit: int | None = None
+    signal: int | None = None
+    metrics: dict[str, Metric] = {}
+    because: tuple[str, ...] = ()
+    reason: str = ""
+    optional: bool = False
+
+
+class StopRequested(_Event):
+    """Somebody wants the run to end: `force` means now, else within each job's grace. `signal` is set for signals."""
+
+    reason: StopReason
+    signal: int | None = None
+    force: bool = False
+
+
+class DeadlinePassed(_Event):
+    """The scheduler's own deadline is over. A stimulus only, not recorded."""
+
+
+class RunFinished(_Event):
+    """A run ended. `exit` is the command's exit status; `counts` has every outcome that occurred."""
+
+    status: RunStatus
+    exit: int
+    seconds: float
+    counts: dict[str, int]
+
+
+Event = (
+    RunStarted
+    | AttemptStarted
+    | AttemptReported
+    | AttemptExited
+    | JobRetrying
+    | JobFinished
+    | StopRequested
+    | DeadlinePassed
+    | RunFinished
+)
+Stimulus = AttemptStarted | AttemptExited | StopRequested | DeadlinePassed
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """An event in its place: run id, number within the run (from 1), aware UTC instant."""
+
+    run: int
+    seq: int
+    at: datetime
+    event: Event
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Event)
+
+
+def encode_event(event: Event) -> str:
+    """The JSON text of an event, as the ledger stores it."""
+    return _encoder.encode(event).decode()
+
+
+def decode_event(text: str | bytes) -> Event:
+    """The event of a JSON text; raises msgspec.ValidationError if it is none."""
+    return _decoder.decode(text)
+
+
+def record_fields(record: Record) -> dict[str, Any]:
+    """A record as one flat JSON-ready object: `event`, `run`, `at`, then the event's own fields."""
+    body: dict[str, Any] = msgspec.to_builtins(record.event)
+    return {"event": body.pop("event"), "run": record.run, "at": record.at.isoformat(timespec="milliseconds"), **body}
+
+
+def counts(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """How often each outcome occurs, in the order of `Outcome`."""
+    seen = list(outcomes)
+    return {o.value: n for o in Outcome if (n := seen.count(o))}

@@ -1,0 +1,1 @@
+"""The reading side: what a run or many runs looked like."""

@@ -1,0 +1,1 @@
+"""Those who listen to the events of a run."""
