@@ -1,0 +1,134 @@
+"""The command table, loaded lazily, and the one place where errors become exit statuses."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Iterator, MutableMapping
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+from etl_runner import __version__
+from etl_runner.cli.options import Settings, common_options, json_wanted
+from etl_runner.errors import EtlError
+
+
+class Entry(NamedTuple):
+    """A command's place in the help and in the code (`module:attribute`)."""
+
+    section: str
+    help: str
+    target: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "all": Entry("Run", "Run the whole pipeline (or --only / --skip phases, jobs, tags).", "run:all_"),
+    "job": Entry("Run", "Run one job, e.g. etl-run job table --id 3.", "job:job"),
+    "plan": Entry("Look", "Show what would run, in which order, and for how long.", "plan:plan"),
+    "history": Entry("Look", "List past runs, or one job's past.", "history:history"),
+    "show": Entry("Look", "Show one run, or one job of it.", "show:show"),
+    "logs": Entry("Look", "Print a job's log; -f follows it.", "logs:logs"),
+    "check": Entry("Set up", "Check the pipeline file.", "check:check"),
+    "schema": Entry("Set up", "Print the JSON Schema of the pipeline file.", "schema:schema"),
+    "db": Entry("Set up", "The warehouse: its url, a psql, or stop the embedded server.", "db:db"),
+}
+
+EPILOG = (
+    "Exit statuses: 0 all good, 1 a job failed, 2 wrong use or config (nothing ran), 75 another run holds the lock, "
+    "129/130/143 ended by a signal."
+)
+
+
+class LazyCommands(MutableMapping[str, click.Command]):
+    """Name → command, importing a command's module when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._loaded:
+            module, attribute = COMMANDS[name].target.split(":")
+            self._loaded[name] = getattr(importlib.import_module(f"etl_runner.cli.{module}"), attribute)
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class Cli(click.Group):
+    """The top-level command: grouped help, and errors shown once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
+            rows = [(name, entry.help) for name, entry in COMMANDS.items() if entry.section == section]
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EtlError as error:
+            show_error(error, json=json_wanted(ctx))
+            ctx.exit(error.exit_status)
+
+
+@click.group(cls=Cli, commands=LazyCommands(), epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="etl-run %(version)s")
+@common_options
+def cli(settings: Settings) -> None:
+    """Run ETL jobs in phases, side by side, and say clearly what happened."""
+
+
+def show_error(error: EtlError, *, json: bool) -> None:
+    """Say an error on stderr: message and hint, or one JSON object."""
+    if json:
+        import json as json_module
+
+        body = {"error": error.code, "message": error.message, "hint": error.hint, "exit": error.exit_status}
+        click.echo(json_module.dumps(body), err=True)
+        return
+    click.echo(f"etl-run: {error.message}" if "\n" not in error.message else error.message, err=True)
+    if error.hint:
+        click.echo(f"  {error.hint}", err=True)
+
+
+def die_of(number: int) -> NoReturn:
+    """End this process by a signal, as its parent expects (a shell loop stops); PID 1 cannot, and exits 128+n."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    try:
+        status = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except click.exceptions.Exit as ended:
+        status = ended.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        die_of(signal.SIGINT)
+    except BrokenPipeError:
+        die_of(signal.SIGPIPE)
+    if isinstance(status, int) and status < 0:
+        die_of(-status)
+    sys.exit(status if isinstance(status, int) else 0)
