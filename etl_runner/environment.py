@@ -1,0 +1,70 @@
+"""What a job finds in its environment, and who started a run."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from etl_runner.model import Job, Order, Plan
+from etl_runner.paths import Home
+
+_CI_VARIABLES = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "BUILDKITE")
+
+
+def order_for(
+    job: Job, *, attempt: int, run: int, plan: Plan, home: Home, base: Mapping[str, str], now: datetime
+) -> Order:
+    """The order for one attempt of a job; `base` is the runner's own environment, `now` an aware UTC instant."""
+    output = str(home.output(run, job.name, attempt))
+    contract = {
+        "ETL_RUN_ID": str(run),
+        "ETL_JOB": job.name,
+        "ETL_PHASE": job.phase,
+        "ETL_ATTEMPT": str(attempt),
+        "ETL_PROFILE": plan.profile,
+        "ETL_DEADLINE": (now + timedelta(seconds=job.timeout)).isoformat() if job.timeout else "",
+        "ETL_OUTPUT": output,
+        "ETL_RUN_DIR": str(home.run(run)),
+        "PGAPPNAME": f"etl-run/{run}/{job.name}/{attempt}"[:63],  # PostgreSQL cuts names at 63 bytes (NAMEDATALEN)
+    }
+    return Order(
+        run=run,
+        job=job.name,
+        attempt=attempt,
+        argv=job.argv,
+        cwd=job.cwd,
+        env={**base_environment(base), **job.env, **contract},
+        log=str(home.log(run, job.name, attempt)),
+        output=output,
+        grace=job.grace,
+    )
+
+
+def base_environment(base: Mapping[str, str]) -> dict[str, str]:
+    """The runner's environment with its own Python first on PATH, and output that is not held back."""
+    own = str(Path(sys.executable).parent)
+    path = base.get("PATH") or os.defpath
+    return {"PYTHONUNBUFFERED": "1", **base, "PATH": path if path.split(":")[0] == own else f"{own}:{path}"}
+
+
+def started_by(env: Mapping[str, str], *, terminal: bool) -> str:
+    """Who started this run: "ci", "systemd", "cron", or the user's name."""
+    if any(env.get(name) for name in _CI_VARIABLES):
+        return "ci"
+    if "INVOCATION_ID" in env and not terminal:  # systemd.exec(5)
+        return "systemd"
+    if not terminal and "TERM" not in env:  # crontab(5): cron sets few variables, TERM not among them
+        return "cron"
+    return user_name()
+
+
+def user_name() -> str:
+    """The user's name, or their number where it has none (a container)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

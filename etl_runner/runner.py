@@ -1,0 +1,219 @@
+"""The asyncio loop of a run: the scheduler's commands go out, events come in.
+
+Order of things: what happened is handed to the scheduler and to the ledger; jobs that depend on it start, and the end
+of the run is told, only after the ledger has it on disk. Sinks hear of an event after it was written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import partial
+from typing import Protocol
+
+from etl_runner.control import Control
+from etl_runner.environment import order_for
+from etl_runner.errors import EtlError
+from etl_runner.events import (
+    AttemptExited,
+    AttemptReported,
+    AttemptStarted,
+    DeadlinePassed,
+    Event,
+    Record,
+    RunFinished,
+    RunStarted,
+    Stimulus,
+    StopReason,
+    StopRequested,
+    counts,
+)
+from etl_runner.journal import Journal, Memory, Sink, Sinks
+from etl_runner.model import Metric, Order, Plan, RunStatus
+from etl_runner.paths import Home
+from etl_runner.scheduler import Announce, Command, Launch, Scheduler, Stop
+from etl_runner.signals import handled_signals
+
+
+class Executor(Protocol):
+    """Runs one attempt somewhere. Returns when its process tree is gone; failing to start is an outcome too."""
+
+    async def run(self, order: Order, control: Control) -> AttemptExited: ...
+
+
+class Runner:
+    """Executes one plan once. `env` is what jobs inherit; `about` opens the run's records."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        run: int,
+        about: RunStarted,
+        scheduler: Scheduler,
+        executor: Executor,
+        memory: Memory,
+        sinks: Iterable[Sink],
+        home: Home,
+        env: Mapping[str, str],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._plan = plan
+        self._run = run
+        self._about = about
+        self._scheduler = scheduler
+        self._executor = executor
+        self._home = home
+        self._env = env
+        self._clock = clock
+        self._sinks = Sinks(sinks)
+        self._journal = Journal(memory, self._sinks, run=run, clock=clock)
+        self._jobs = {job.name: job for job in plan.jobs}
+        self._attempts: dict[tuple[str, int], tuple[Control, asyncio.Task[None]]] = {}
+        self._inbox: list[Stimulus] = []
+        self._signals = 0
+        self.failure: EtlError | None = None
+
+    async def run(self) -> RunFinished:
+        """Run to the end and return how it ended; `failure` is set if the ledger failed on the way.
+
+        Handles INT, TERM and HUP: the first stops the jobs within their grace, the second at once.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        begun = self._loop.time()
+        with ExitStack() as stack:
+            stack.callback(self._journal.close)
+            stack.enter_context(handled_signals(self._loop, self._on_signal))
+            stack.callback(self._sinks.refreshed(self._loop).cancel)
+            try:
+                return await self._drive(begun)
+            finally:
+                await self._abandon()
+
+    async def _drive(self, begun: float) -> RunFinished:
+        await self._record([self._about], launches=self._collect(self._scheduler.start(begun)))
+        while not self._scheduler.done:
+            await self._step(await self._next())
+        ended = self._finished(self._loop.time() - begun)
+        await self._record([ended], last=True)
+        return ended
+
+    async def _next(self) -> list[Stimulus]:
+        """Wait for something to happen, or for the scheduler's deadline."""
+        deadline = self._scheduler.deadline()
+        timer = self._loop.call_at(deadline, self._wake.set) if deadline is not None else None
+        await self._wake.wait()
+        self._wake.clear()
+        if timer:
+            timer.cancel()
+        arrived, self._inbox = self._inbox, []
+        if deadline is not None and self._loop.time() >= deadline:
+            arrived.append(DeadlinePassed())
+        return arrived
+
+    async def _step(self, arrived: Sequence[Stimulus]) -> None:
+        events: list[Event] = []
+        commands: list[Command] = []
+        for stimulus in arrived:
+            if not isinstance(stimulus, DeadlinePassed):
+                events.append(stimulus)
+            told = self._scheduler.handle(stimulus, self._loop.time())
+            events += [command.event for command in told if isinstance(command, Announce)]
+            commands += told
+        launches = self._collect(commands)
+        await self._record(events, launches=launches)
+
+    def _collect(self, commands: Sequence[Command]) -> list[Launch]:
+        """Carry out the stops, which must not wait; return the launches."""
+        launches = {(c.job, c.attempt): c for c in commands if isinstance(c, Launch)}
+        for command in commands:
+            if isinstance(command, Stop):
+                self._stop(command, launches)
+        return list(launches.values())
+
+    def _stop(self, stop: Stop, launches: dict[tuple[str, int], Launch]) -> None:
+        key = (stop.job, stop.attempt)
+        if launches.pop(key, None):  # launched and stopped in one step: it never ran
+            error = "stopped before it started"
+            self._tell(AttemptExited(job=stop.job, attempt=stop.attempt, seconds=0.0, error=error))
+        elif key in self._attempts:
+            self._attempts[key][0].stop(force=stop.force)
+
+    async def _record(self, events: Sequence[Event], *, launches: Sequence[Launch] = (), last: bool = False) -> None:
+        """Have the ledger take the events, then start what they released."""
+        releases = any(launch.attempt > 1 or self._jobs[launch.job].needs for launch in launches)
+        try:
+            await self._journal.take(events, durable=releases or last)
+        except EtlError as error:
+            self._lose_ledger(error)
+        for launch in launches:
+            self._launch(launch)
+
+    def _lose_ledger(self, error: EtlError) -> None:
+        """A run that cannot be remembered is stopped: what it did would be done again."""
+        if self.failure is None:
+            self.failure = error
+            self._tell(StopRequested(reason=StopReason.SIGNAL))
+
+    def _launch(self, launch: Launch) -> None:
+        key = (launch.job, launch.attempt)
+        control = Control(
+            started=lambda pid: self._tell(AttemptStarted(job=launch.job, attempt=launch.attempt, pid=pid)),
+            reported=partial(self._report, launch),
+            output=partial(self._sinks.output, launch.job),
+        )
+        self._attempts[key] = control, self._loop.create_task(self._attempt(launch, control))
+
+    async def _attempt(self, launch: Launch, control: Control) -> None:
+        order = order_for(
+            self._jobs[launch.job],
+            attempt=launch.attempt,
+            run=self._run,
+            plan=self._plan,
+            home=self._home,
+            base=self._env,
+            now=self._clock(),
+        )
+        exited = await self._executor.run(order, control)
+        self._attempts.pop((launch.job, launch.attempt))
+        self._tell(exited)
+
+    def _tell(self, stimulus: Stimulus) -> None:
+        self._inbox.append(stimulus)
+        self._wake.set()
+
+    def _report(self, launch: Launch, metrics: Mapping[str, Metric]) -> None:
+        event = AttemptReported(job=launch.job, attempt=launch.attempt, metrics=dict(metrics))
+        self._sinks.tell([Record(run=self._run, seq=0, at=self._clock(), event=event)])
+
+    def _on_signal(self, number: int) -> None:
+        self._signals += 1
+        self._tell(StopRequested(reason=StopReason.SIGNAL, signal=number, force=self._signals > 1))
+
+    def _finished(self, seconds: float) -> RunFinished:
+        status = self._scheduler.status
+        if self.failure:
+            status = RunStatus.FAILED
+        return RunFinished(
+            status=status,
+            exit=exit_status(status, self._scheduler.stopped),
+            seconds=seconds,
+            counts=counts(job.outcome for job in self._scheduler.outcomes.values()),
+        )
+
+    async def _abandon(self) -> None:
+        """On the way out of a bug: leave no process behind."""
+        tasks = [task for _, task in self._attempts.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def exit_status(status: RunStatus, stopped: StopRequested | None) -> int:
+    """The command's exit status for a run: 0, 1, or 128 + the signal that stopped it."""
+    if stopped and stopped.signal:
+        return 128 + stopped.signal
+    return 0 if status is RunStatus.SUCCEEDED else 1

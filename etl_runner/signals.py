@@ -1,0 +1,41 @@
+"""The signals that end a run."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def hold_signals() -> None:
+    """Keep the signals waiting until `handled_signals` takes them: none is lost, none ends us half-way."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def release_signals() -> None:
+    """Let them through again."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+@contextmanager
+def handled_signals(loop: asyncio.AbstractEventLoop, handler: Callable[[int], None]) -> Iterator[None]:
+    """Have the loop call `handler(number)` for each of them; held ones arrive now.
+
+    One that our parent had ignored stays so for us (nohup, a shell's `&`). It gets a handler of ours all the same:
+    an ignored signal would stay ignored in the jobs, a handled one is reset when they are executed (execve(2)).
+    """
+    for number in SIGNALS:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+        else:
+            loop.add_signal_handler(number, handler, int(number))
+    release_signals()
+    try:
+        yield
+    finally:
+        hold_signals()
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
