@@ -1,0 +1,203 @@
+"""The reading side of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from msgspec import Struct
+
+from etl_runner.errors import LedgerError, UsageError
+from etl_runner.events import Record, decode_event
+from etl_runner.ledger.database import connect_to_read, instant
+from etl_runner.ledger.locks import alive
+from etl_runner.ledger.past import JobEnd, JobPast, job_end, pasts, usual_seconds
+from etl_runner.ledger.run import Run, RunRow, RunState
+from etl_runner.ledger.trouble import explained
+from etl_runner.model import Outcome, Plan
+from etl_runner.paths import Home
+
+USUAL_RUNS = 10  # how many past runs say what is usual
+
+
+class LedgerReader:
+    """Reads a ledger, also while others write. Where there is none yet, there are simply no runs.
+
+    Methods raise LedgerError for a file that cannot be read, UsageError for a run that does not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.home = Home(path.parent)
+        self._connection = connect_to_read(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The ledger in the file `path`. To be used in a `with`, or closed."""
+        return cls(path)
+
+    def runs(self, *, limit: int | None = None, pipeline: str | None = None) -> list[Run]:
+        """The latest runs, newest first."""
+        sql = f"{_RUNS} WHERE pipeline = coalesce(?, pipeline) ORDER BY id DESC LIMIT ?"
+        return [self._run(row) for row in self._rows(sql, pipeline, -1 if limit is None else limit)]
+
+    def run(self, run: int) -> Run:
+        rows = self._rows(f"{_RUNS} WHERE id = ?", run)
+        if not rows:
+            raise self._no_such_run(run)
+        return self._run(rows[0])
+
+    def last_run(self, *, pipeline: str | None = None) -> int | None:
+        """The number of the latest run, None if there is none yet."""
+        rows = self._rows("SELECT max(id) FROM run WHERE pipeline = coalesce(?, pipeline)", pipeline)
+        return None if rows[0][0] is None else int(rows[0][0])
+
+    def older_runs(self, since: datetime, *, beyond: int) -> list[int]:
+        """The runs that began before `since` and are not among the last `beyond` ones of their pipeline."""
+        return [int(run) for (run,) in self._rows(_OLDER, instant(since), beyond)]
+
+    def plan(self, run: int) -> Plan:
+        """What the run wanted to do. The jobs' environments have names only."""
+        rows = self._rows("SELECT p.body FROM run r JOIN plan p ON p.hash = r.plan WHERE r.id = ?", run)
+        if not rows:
+            raise self._no_such_run(run)
+        try:
+            return msgspec.json.decode(rows[0][0], type=Plan)
+        except msgspec.MsgspecError as error:
+            raise self._unreadable(run, error) from error
+
+    def records(self, run: int, *, after: int = 0) -> tuple[Record, ...]:
+        """What happened in the run, in order; with `after` only what came after that number."""
+        rows = self._rows(_RECORDS, run, after)
+        try:
+            return tuple(
+                Record(run=run, seq=seq, at=datetime.fromisoformat(at), event=decode_event(body))
+                for seq, at, body in rows
+            )
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise self._unreadable(run, error) from error
+
+    def medians(self, pipeline: str) -> dict[str, float]:
+        """Median seconds of successes in the last runs, by job name and by template."""
+        return usual_seconds(self._ends(limit=USUAL_RUNS, pipeline=pipeline))
+
+    def estimates(self, plan: Plan) -> dict[str, float]:
+        """What each job usually takes; one without a past takes what its template does, or is left out."""
+        known = self.medians(plan.pipeline)
+        found = ((job.name, known.get(job.name, known.get(job.template))) for job in plan.jobs)
+        return {name: seconds for name, seconds in found if seconds is not None}
+
+    def job_history(self, pattern: str, *, limit: int = 30, pipeline: str | None = None) -> list[JobPast]:
+        """The past in the last `limit` runs of each job whose name matches or whose template is `pattern`."""
+        return pasts(self._ends(limit=limit, pipeline=pipeline), pattern)
+
+    def job_names(self, *, limit: int = 30) -> list[str]:
+        """The templates and jobs planned in the last runs."""
+        found: dict[str, None] = {}
+        for templates in self._templates(limit=limit).values():
+            found |= dict.fromkeys([*templates.values(), *templates])
+        return list(found)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _rows(self, sql: str, *values: object) -> list[Any]:
+        with explained(self.path):
+            return self._connection.execute(sql, values).fetchall()
+
+    def _run(self, row: Sequence[object]) -> Run:
+        try:
+            seen = msgspec.convert(dict(zip(_COLUMNS, row, strict=True)), RunRow)
+            retried = int(self._rows(_RETRIED, seen.id)[0][0])
+            if seen.status:
+                counts = seen.recorded_counts()
+                return seen.as_run(seen.status, counts=counts, retried=retried, ended_at=None)
+            return self._open_run(seen, retried)
+        except msgspec.MsgspecError as error:
+            raise self._unreadable(int(str(row[0])), error) from error
+
+    def _open_run(self, seen: RunRow, retried: int) -> Run:
+        if alive(self.home, seen.id):
+            return seen.as_run(RunState.RUNNING, counts=self._counts(seen.id), retried=retried, ended_at=None)
+        if self._rows("SELECT 1 FROM event WHERE run = ? AND name = 'run_finished'", seen.id):
+            return self.run(seen.id)  # it ended while we looked
+        counts = self._counts(seen.id)
+        if open_jobs := self._rows(_OPEN_JOBS, seen.id)[0][0]:
+            counts[Outcome.LOST.value] = counts.get(Outcome.LOST.value, 0) + int(open_jobs)
+        last = self._rows("SELECT max(at) FROM event WHERE run = ?", seen.id)[0][0]
+        ended_at = datetime.fromisoformat(last) if last else seen.started_at
+        return seen.as_run(RunState.LOST, counts=counts, retried=retried, ended_at=ended_at)
+
+    def _counts(self, run: int) -> dict[str, int]:
+        found = dict(self._rows("SELECT outcome, count(*) FROM jobs WHERE run = ? GROUP BY outcome", run))
+        return {outcome.value: int(found[outcome]) for outcome in Outcome if outcome in found}
+
+    def _ends(self, *, limit: int, pipeline: str | None) -> list[JobEnd]:
+        templates = self._templates(limit=limit, pipeline=pipeline)
+        return [job_end(row, templates[row[0]]) for row in self._rows(_ENDS, pipeline, limit)]
+
+    def _templates(self, *, limit: int, pipeline: str | None = None) -> dict[int, Mapping[str, str]]:
+        """For each of the last runs, the template of each job."""
+        found: dict[int, Mapping[str, str]] = {}
+        for body, rows in groupby(self._rows(_PLANS, pipeline, limit), key=lambda row: row[0]):
+            templates = {job.name: job.template for job in msgspec.json.decode(body, type=_PlanNames).jobs}
+            found |= dict.fromkeys((row[1] for row in rows), templates)
+        return found
+
+    def _no_such_run(self, run: int) -> UsageError:
+        last = self.last_run()
+        if last is None:
+            return UsageError("there are no runs yet", hint="start one: etl-run all")
+        first = self._rows("SELECT min(id) FROM run")[0][0]
+        return UsageError(f"there is no run {run}", hint=f"choose from {first} to {last}: etl-run history")
+
+    def _unreadable(self, run: int, error: Exception) -> LedgerError:
+        return LedgerError(
+            f"the ledger {self.path} has something unreadable about run {run}: {error}",
+            hint=f"move it away (mv {self.path} {self.path}.damaged): the next run starts a new one",
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _JobName(Struct):
+    name: str
+    template: str
+
+
+class _PlanNames(Struct):
+    jobs: list[_JobName]
+
+
+_COLUMNS = RunRow.__struct_fields__
+_RUNS = f"SELECT {', '.join(_COLUMNS)} FROM runs"
+_RECORDS = "SELECT seq, at, body FROM event WHERE run = ? AND seq > ? ORDER BY seq"
+_RETRIED = "SELECT count(*) FROM jobs WHERE run = ? AND attempts > 1 AND outcome = 'succeeded'"
+_LAST_RUNS = "SELECT id FROM run WHERE pipeline = coalesce(?, pipeline) ORDER BY id DESC LIMIT ?"
+_ENDS = f"SELECT run, job, outcome, seconds, attempts FROM jobs WHERE run IN ({_LAST_RUNS}) ORDER BY run, job"
+_PLANS = f"""
+    SELECT p.body, r.id FROM run r JOIN plan p ON p.hash = r.plan WHERE r.id IN ({_LAST_RUNS}) ORDER BY p.hash
+"""
+_OLDER = """
+    SELECT id FROM (
+        SELECT id, started_at, row_number() OVER (PARTITION BY pipeline ORDER BY id DESC) AS place FROM run
+    )
+    WHERE started_at < ? AND place > ? ORDER BY id
+"""
+_OPEN_JOBS = """
+    SELECT count(*) FROM (
+        SELECT job FROM event WHERE run = ?1 AND name = 'attempt_started'
+        EXCEPT SELECT job FROM event WHERE run = ?1 AND name = 'job_finished'
+    )
+"""
