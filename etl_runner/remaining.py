@@ -1,0 +1,63 @@
+"""How long a run still takes, from what its jobs took before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from etl_runner.timeline import Timeline, Track
+
+SIMULATE_AT_MOST = 1000
+
+
+def estimate_of(track: Track, estimates: Mapping[str, float], siblings: Mapping[str, float]) -> float | None:
+    """The usual time of a job: its own past, else what the copies of its template took in this run."""
+    own = estimates.get(track.job.name)
+    return own if own is not None else siblings.get(track.job.template)
+
+
+def sibling_means(timeline: Timeline) -> dict[str, float]:
+    """The mean time of the successful jobs of this run, by template."""
+    times: dict[str, list[float]] = {}
+    for track in timeline.tracks.values():
+        if track.outcome is not None and track.outcome.is_good and track.tries:
+            times.setdefault(track.job.template, []).append(track.seconds)
+    return {template: sum(seen) / len(seen) for template, seen in times.items()}
+
+
+def seconds_left(timeline: Timeline, estimates: Mapping[str, float], *, now: float) -> float | None:
+    """Seconds until the run is over, if every open job takes its usual time; None where that is not known.
+
+    The scheduler itself, in virtual time, plays the rest of the run.
+    """
+    siblings = sibling_means(timeline)
+    left: dict[str, float] = {}
+    for name, track in timeline.tracks.items():
+        if track.finished is None:
+            usual = estimate_of(track, estimates, siblings)
+            if usual is None:
+                return None
+            left[name] = _left(track, usual, now)
+    if len(left) > SIMULATE_AT_MOST:
+        return sum(left.values()) / max(timeline.plan.workers, 1)
+    return _simulated(timeline, left) if left else 0.0
+
+
+def _left(track: Track, usual: float, now: float) -> float:
+    if track.due is not None:
+        return usual + max(track.due - now, 0.0)
+    if track.job.name and track.tries and track.tries[-1].exited is None:
+        return max(usual - (now - track.tries[-1].start), 0.0)
+    return usual
+
+
+def _simulated(timeline: Timeline, left: Mapping[str, float]) -> float:
+    from etl_runner.simulate import simulate
+
+    rest = tuple(
+        replace(track.job, needs=tuple(need for need in track.job.needs if need in left))
+        for name, track in timeline.tracks.items()
+        if name in left
+    )
+    return float(simulate(replace(timeline.plan, jobs=rest), left).makespan)

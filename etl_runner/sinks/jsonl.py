@@ -1,0 +1,43 @@
+"""A run's records as JSON, one object a line."""
+
+from __future__ import annotations
+
+import json
+from typing import TextIO
+
+import msgspec
+
+from etl_runner.events import Record, record_fields
+from etl_runner.sinks.terminal import Outlet
+
+
+class JsonLinesSink:
+    """Writes each record at once. A reader that goes away ends the writing, not the run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._out = Outlet(stream)
+        self._encode = msgspec.json.Encoder().encode
+
+    def tell(self, record: Record) -> None:
+        if not self._out.gone:
+            self._out.write(self._text(record) + "\n")
+            self._out.flush()
+
+    def output(self, job: str, chunk: bytes) -> None:
+        """Jobs' output is in their logs."""
+
+    def refresh(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        self._out.flush()
+
+    def _text(self, record: Record) -> str:
+        fields = record_fields(record)
+        try:
+            text = self._encode(fields).decode()
+        except UnicodeEncodeError:  # arguments that are no valid text: escape them
+            return json.dumps(fields)
+        if text.isascii() or self._out.encoding.lower().startswith("utf"):
+            return text
+        return json.dumps(json.loads(text))

@@ -1,0 +1,177 @@
+"""The permanent lines of a run: one for each thing that happened."""
+
+from __future__ import annotations
+
+from etl_runner import words
+from etl_runner.deciding import workers
+from etl_runner.events import JobFinished, JobRetrying, StopReason, StopRequested
+from etl_runner.look import STYLES, Line, Look
+from etl_runner.model import Outcome, Plan, RunStatus
+from etl_runner.paths import Home
+from etl_runner.sinks.logtail import read_failure_tail
+from etl_runner.timeline import Timeline, Track
+
+WIDEST_NAME = 32
+
+
+def name_width(plan: Plan, look: Look) -> int:
+    """How wide the column of job names is."""
+    longest = max((words.cells(words.clean(job.name)) for job in plan.jobs), default=0)
+    return min(max(longest, 10), WIDEST_NAME, max(look.width // 3, 10))
+
+
+class Lines:
+    """Builds lines for a timeline, in one look."""
+
+    def __init__(self, timeline: Timeline, look: Look, *, home: Home, margin: int = 0) -> None:
+        self._timeline = timeline
+        self._home = home
+        self._margin = margin
+        self.look = look
+
+    def header(self, run: int) -> Line:
+        plan = self._timeline.plan
+        parts = [
+            f"run {run}",
+            *([words.clean(plan.profile)] if plan.profile else []),
+            words.count(len(plan.jobs), "job"),
+            words.count(workers(self._timeline), "worker"),
+        ]
+        dot = f" {self.look.glyphs.dot} "
+        return self._fitted([(words.clean(plan.pipeline), "bold"), (dot + dot.join(parts), "")])
+
+    def retrying(self, track: Track, event: JobRetrying) -> Line:
+        seconds = track.exited.seconds if track.exited else None
+        detail = words.retry_words(event, dot=self.look.glyphs.dot)
+        return self._line(self.look.glyphs.retry, "yellow", track, seconds, detail)
+
+    def finished(self, track: Track, event: JobFinished) -> list[Line]:
+        """The job's line; below a failed one, the end of its log."""
+        glyph, style = self.look.glyphs.of(event.outcome), STYLES[event.outcome]
+        seconds = track.seconds if track.tries else None
+        lines = [self._line(glyph, style, track, seconds, self._detail(track, event))]
+        if event.outcome.is_failure and event.attempt:
+            lines += self.tail(event.job, event.attempt, indent=4)
+        return lines
+
+    def _detail(self, track: Track, event: JobFinished) -> str:
+        dot = self.look.glyphs.dot
+        notes: list[str] = []
+        if not event.outcome.is_good:
+            notes.append(words.ending_words(track.job, event, error=words.error_of(track.exited)))
+        elif event.outcome is Outcome.CACHED:
+            notes.append("cached")
+        notes.append(words.metrics(track.metrics, dot=dot))
+        if track.is_flaky:
+            notes.append(f"at attempt {event.attempt}")
+        if track.is_slow and track.job.expect is not None:
+            notes.append(f"slower than {words.limit(track.job.expect)}")
+        if track.exited and track.exited.log_truncated:
+            notes.append("log truncated")
+        return f" {dot} ".join(filter(None, notes))
+
+    def tail(self, job: str, attempt: int, *, indent: int) -> list[Line]:
+        """The lines of an attempt's log that say why it failed."""
+        glyphs, blank = self.look.glyphs, " " * indent
+        room = self.look.width - self._margin - indent - len(glyphs.side) - 1
+        tail = read_failure_tail(self._home.log(self._timeline.run, job, attempt))
+        rows = [row for line in tail for row in words.fold(line, max(room, 10))][-words.LONGEST_TAIL :]
+        return [[(f"{blank}{glyphs.side} ", "dim"), (row, "")] for row in rows]
+
+    def stopping(self, event: StopRequested) -> Line:
+        running = words.count(len(self._timeline.running), "job")
+        limit = self._timeline.plan.timeout
+        if event.force:
+            text = f"killing {running}"
+        elif event.reason is StopReason.SIGNAL:
+            again = "Ctrl+C again" if event.signal in (None, 2) else f"{words.signal_name(event.signal)} again"
+            text = f"stopping {running} ({again} to kill)"
+        elif event.reason is StopReason.RUN_TIMEOUT:
+            text = f"the run's time{f' ({words.limit(limit)})' if limit else ''} is over: stopping {running}"
+        elif event.reason is StopReason.FAIL_FAST:
+            text = f"a job failed: stopping {running}"
+        else:
+            text = f"stopping {running}"
+        return self._fitted([(self.look.glyphs.cancelled + " ", "yellow"), (text, "bold")])
+
+    def still_running(self, now: float) -> Line:
+        """A sign of life where nothing moves."""
+        tracks = list(self._timeline.running.values())
+        jobs = [f"{words.clean(t.job.name)} {words.duration(now - t.tries[-1].start)}" for t in tracks]
+        return self._fitted([(f"{self.look.glyphs.running} ", "cyan"), (f"running: {words.names(jobs)}", "")])
+
+    def output(self, job: str, text: str, width: int) -> Line:
+        """A line of a job's output."""
+        name = words.pad(words.clean(job), width, more=self.look.glyphs.more)
+        return [(f"{name} {self.look.glyphs.side} ", "dim"), (text, "")]
+
+    def verdict(self) -> Line:
+        """How the run ended, in one line."""
+        return verdict(self._timeline, self.look)
+
+    def _line(self, glyph: str, style: str, track: Track, seconds: float | None, detail: str) -> Line:
+        glyphs = self.look.glyphs
+        name = words.clean(track.job.name)
+        name = words.pad(name, name_width(self._timeline.plan, self.look), more=glyphs.more)
+        time = "" if seconds is None else words.duration(seconds)
+        spans = [(f"{glyph:<{glyphs.width}} ", style), (f"{name} ", ""), (f"{time:>7}  ", "")]
+        return self._fitted([*spans, (detail, "" if track.outcome is Outcome.SUCCEEDED else style)])
+
+    def _fitted(self, line: Line) -> Line:
+        return fitted(line, self.look.width - self._margin, more=self.look.glyphs.more)
+
+
+def fitted(line: Line, width: int, *, more: str) -> Line:
+    """The line, cut to `width` columns."""
+    room, cut = width, []
+    for text, style in line:
+        short = words.fit(text, room, more=more)
+        cut.append((short, style))
+        room -= words.cells(short)
+        if short != text:
+            break
+    return cut
+
+
+def verdict(timeline: Timeline, look: Look) -> Line:
+    """How the run ended: `FAILED  21 ok · 1 failed · 3 skipped in 27.3s      details: etl-run show 42`."""
+    status, style = _status(timeline)
+    dot = f" {look.glyphs.dot} "
+    text = f"  {dot.join(tally(timeline))} in {words.duration(timeline.seconds)}"
+    hint = f"details: etl-run show {timeline.run}"
+    gap = look.width - words.cells(status + text) - len(hint)
+    return [(status, style), (text, ""), (" " * max(min(gap, 6), 2) + hint, "dim")]
+
+
+def _status(timeline: Timeline) -> tuple[str, str]:
+    if timeline.finished is None:
+        return ("LOST", "bold magenta")
+    match timeline.finished.status:
+        case RunStatus.SUCCEEDED:
+            return ("OK", "bold green")
+        case RunStatus.FAILED:
+            return ("FAILED", "bold red")
+        case RunStatus.CANCELLED:
+            return ("CANCELLED", "bold yellow")
+
+
+def tally(timeline: Timeline) -> list[str]:
+    """How many jobs ended how: `21 ok`, `1 failed`, `3 skipped`."""
+    found = dict.fromkeys(Outcome, 0)
+    forgiven = 0
+    for track in timeline.tracks.values():
+        if track.finished is None:
+            continue
+        if track.finished.optional and track.finished.outcome.is_failure:
+            forgiven += 1
+        else:
+            found[track.finished.outcome] += 1
+    said = [
+        f"{found[Outcome.SUCCEEDED] + found[Outcome.CACHED]:,} ok",
+        f"{found[Outcome.FAILED]:,} failed",
+        *(f"{found[o]:,} {o.value}" for o in (Outcome.TIMED_OUT, Outcome.LOST, Outcome.CANCELLED) if found[o]),
+        *([f"{forgiven:,} optional failed"] if forgiven else []),
+        f"{found[Outcome.SKIPPED]:,} skipped",
+    ]
+    unknown = len(timeline.tracks) - timeline.over
+    return [*said, *([f"{unknown:,} open"] if unknown else [])]

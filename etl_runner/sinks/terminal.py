@@ -1,0 +1,76 @@
+"""Streams that may be no terminal, not speak UTF, or go away."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TextIO
+
+from etl_runner.look import Look, look_for
+
+
+def size_of(stream: TextIO) -> tuple[int, int] | None:
+    """Columns and lines of a stream's terminal; None if it is no terminal."""
+    try:
+        size = os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):
+        return None
+    return (size.columns, size.lines) if size.columns and size.lines else None
+
+
+def prepare(stream: TextIO, env: Mapping[str, str]) -> Look:
+    """The look of a stream; characters it cannot encode will come out as `?` instead of as an error."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        with suppress(OSError, ValueError):
+            reconfigure(errors="replace")
+    size = size_of(stream)
+    try:
+        isatty = stream.isatty()
+    except ValueError:
+        isatty = False
+    return look_for(isatty=isatty, encoding=stream.encoding, env=env, columns=size[0] if size else None)
+
+
+class Outlet:
+    """A text stream that falls silent when the other end is gone, instead of failing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.gone = False
+
+    @property
+    def encoding(self) -> str:
+        return self._stream.encoding or "utf-8"
+
+    def isatty(self) -> bool:
+        return not self.gone and self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def write(self, text: str) -> int:
+        if not self.gone:
+            try:
+                self._stream.write(text)
+            except (OSError, ValueError):
+                self._fall_silent()
+        return len(text)
+
+    def flush(self) -> None:
+        if not self.gone:
+            try:
+                self._stream.flush()
+            except (OSError, ValueError):
+                self._fall_silent()
+
+    def _fall_silent(self) -> None:
+        """What is still buffered would fail again when the interpreter closes the stream: let it go nowhere."""
+        self.gone = True
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            try:
+                os.dup2(nowhere, self._stream.fileno())
+            finally:
+                os.close(nowhere)

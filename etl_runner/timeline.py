@@ -1,0 +1,254 @@
+"""The state of a run, folded from its records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import assert_never
+
+from msgspec import Struct
+
+from etl_runner.events import (
+    AttemptExited,
+    AttemptReported,
+    AttemptStarted,
+    DeadlinePassed,
+    JobFinished,
+    JobRetrying,
+    Record,
+    RunFinished,
+    RunStarted,
+    StopRequested,
+)
+from etl_runner.model import Job, Metric, Outcome, Plan
+
+
+class Stage(StrEnum):
+    """Where a job is."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    OVER = "over"
+
+
+class Try(Struct, kw_only=True):
+    """One attempt on the run's clock: seconds since the run began. `exited` is None while it runs."""
+
+    number: int
+    start: float
+    end: float | None = None
+    exited: AttemptExited | None = None
+
+
+class Track(Struct, kw_only=True):
+    """One job on the run's clock.
+
+    `ready` is when the last of its needs was over, `due` when its next attempt may start, `end` when it was over.
+    """
+
+    job: Job
+    stage: Stage = Stage.WAITING
+    tries: list[Try] = []
+    metrics: dict[str, Metric] = {}
+    ready: float | None = None
+    due: float | None = None
+    end: float | None = None
+    retrying: JobRetrying | None = None
+    finished: JobFinished | None = None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        return self.finished.outcome if self.finished else None
+
+    @property
+    def start(self) -> float | None:
+        """When its first attempt started."""
+        return self.tries[0].start if self.tries else None
+
+    @property
+    def seconds(self) -> float:
+        """From the start of its first attempt to its end, waits between attempts included."""
+        if self.start is None or self.end is None:
+            return self.finished.seconds if self.finished else 0.0
+        if len(self.tries) == 1 and self.tries[0].exited:
+            return self.tries[0].exited.seconds
+        return self.end - self.start
+
+    @property
+    def waited(self) -> float:
+        """How long it stood ready before its first attempt: for a worker, or for places in a pool."""
+        if self.start is None or self.ready is None:
+            return 0.0
+        return max(self.start - self.ready, 0.0)
+
+    @property
+    def exited(self) -> AttemptExited | None:
+        """How its last attempt ended."""
+        return self.tries[-1].exited if self.tries else None
+
+    @property
+    def is_flaky(self) -> bool:
+        """Whether it was good, but not at its first attempt."""
+        return self.outcome is Outcome.SUCCEEDED and len(self.tries) > 1
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it took longer than its pipeline says it should."""
+        return self.job.expect is not None and self.end is not None and self.seconds > self.job.expect
+
+
+class Group(Struct, kw_only=True):
+    """How many jobs of a phase are where."""
+
+    name: str
+    total: int = 0
+    over: int = 0
+    running: int = 0
+    retrying: int = 0
+    outcomes: dict[Outcome, int] = {}
+
+
+class Timeline:
+    """A run so far. `apply` each record in order; everything else may be read at any time.
+
+    Offsets are seconds since the run's first record. Records of jobs the plan does not have are ignored.
+    """
+
+    def __init__(self, plan: Plan, records: Iterable[Record] = ()) -> None:
+        self.plan = plan
+        self.tracks = {job.name: Track(job=job) for job in plan.jobs}
+        names = dict.fromkeys([*(phase.name for phase in plan.phases), *(job.phase for job in plan.jobs)])
+        self.phases = {name: Group(name=name) for name in names}
+        self.running: dict[str, Track] = {}
+        self.run = 0
+        self.over = 0
+        self.began: datetime | None = None
+        self.latest = 0.0
+        self.started: RunStarted | None = None
+        self.finished: RunFinished | None = None
+        self.stop: StopRequested | None = None
+        self._open_needs: dict[str, int] = {}
+        self._dependents: dict[str, list[str]] = {}
+        self._index()
+        for record in records:
+            self.apply(record)
+
+    def _index(self) -> None:
+        for job in self.plan.jobs:
+            self.phases[job.phase].total += 1
+            needs = [need for need in job.needs if need in self.tracks]
+            self._open_needs[job.name] = len(needs)
+            for need in needs:
+                self._dependents.setdefault(need, []).append(job.name)
+            if not needs:
+                self.tracks[job.name].ready = 0.0
+
+    def offset(self, at: datetime) -> float:
+        """An instant on the run's clock."""
+        return max((at - self.began).total_seconds(), 0.0) if self.began else 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long the run took, or has taken up to its latest record."""
+        return self.finished.seconds if self.finished else self.latest
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [track.finished.outcome for track in self.tracks.values() if track.finished]
+
+    def apply(self, record: Record) -> None:
+        """Take in the next record."""
+        if self.began is None:
+            self.began, self.run = record.at, record.run
+        now = self.offset(record.at)
+        self.latest = max(self.latest, now)
+        match record.event:
+            case RunStarted():
+                self.started = record.event
+            case AttemptStarted():
+                self._attempt_started(record.event, now)
+            case AttemptReported(job=job, metrics=metrics):
+                if job in self.tracks:
+                    self.tracks[job].metrics = metrics
+            case AttemptExited():
+                self._attempt_exited(record.event, now)
+            case JobRetrying():
+                self._job_retrying(record.event, now)
+            case JobFinished():
+                self._job_finished(record.event, now)
+            case StopRequested():
+                self.stop = record.event
+            case RunFinished():
+                self.finished = record.event
+            case DeadlinePassed():
+                pass
+            case _:
+                assert_never(record.event)
+
+    def abandon(self) -> None:
+        """Say that nobody is left to see the end: what is not over is lost."""
+        for track in self.tracks.values():
+            if track.finished is None:
+                job, tries = track.job, len(track.tries)
+                reason = "" if tries else "the run ended before it could start"
+                self._job_finished(
+                    JobFinished(job=job.name, phase=job.phase, attempt=tries, outcome=Outcome.LOST, reason=reason),
+                    self.latest,
+                )
+
+    def _attempt_started(self, event: AttemptStarted, now: float) -> None:
+        if (track := self.tracks.get(event.job)) is None:
+            return
+        self._leave(track)
+        track.tries = [*track.tries, Try(number=event.attempt, start=now)]
+        track.metrics, track.stage, track.due = {}, Stage.RUNNING, None
+        self.running[event.job] = track
+        self.phases[track.job.phase].running += 1
+
+    def _attempt_exited(self, event: AttemptExited, now: float) -> None:
+        if (track := self.tracks.get(event.job)) is None:
+            return
+        self._leave(track)
+        track.metrics = event.metrics or track.metrics
+        if event.error and (not track.tries or track.tries[-1].number != event.attempt):
+            track.tries = [*track.tries, Try(number=event.attempt, start=now)]
+        if track.tries:
+            last = track.tries[-1]
+            last.end, last.exited = max(now, last.start), event
+
+    def _job_retrying(self, event: JobRetrying, now: float) -> None:
+        if (track := self.tracks.get(event.job)) is None:
+            return
+        self._leave(track)
+        track.retrying, track.due, track.stage = event, now + event.delay, Stage.RETRYING
+        self.phases[track.job.phase].retrying += 1
+
+    def _job_finished(self, event: JobFinished, now: float) -> None:
+        track = self.tracks.get(event.job)
+        if track is None or track.finished is not None:
+            return
+        self._leave(track)
+        group = self.phases[track.job.phase]
+        group.over += 1
+        group.outcomes[event.outcome] = group.outcomes.get(event.outcome, 0) + 1
+        self.over += 1
+        last = track.tries[-1].end if track.tries else None
+        track.stage, track.finished, track.end = Stage.OVER, event, now if last is None else last
+        track.metrics = event.metrics or track.metrics
+        self._release(event.job, now)
+
+    def _leave(self, track: Track) -> None:
+        group = self.phases[track.job.phase]
+        if self.running.pop(track.job.name, None):
+            group.running -= 1
+        if track.stage is Stage.RETRYING:
+            group.retrying -= 1
+        track.stage = Stage.WAITING
+
+    def _release(self, job: str, now: float) -> None:
+        for name in self._dependents.get(job, ()):
+            self._open_needs[name] -= 1
+            if self._open_needs[name] == 0:
+                self.tracks[name].ready = now
