@@ -1,0 +1,87 @@
+"""How a run went: every job on one time axis, what decided its length, what failed and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from etl_runner import words
+from etl_runner.deciding import deciding_path
+from etl_runner.events import Record
+from etl_runner.look import STYLES, Line, Look
+from etl_runner.model import Plan
+from etl_runner.paths import Home
+from etl_runner.report.findings import findings
+from etl_runner.report.style import paint, short_path
+from etl_runner.report.table import table
+from etl_runner.sinks.lines import Lines, fitted, verdict
+from etl_runner.timeline import Timeline, Track
+
+MOST_TAILS = 5
+
+
+def render_summary(
+    plan: Plan,
+    records: Iterable[Record],
+    *,
+    home: Home,
+    look: Look | None = None,
+    cwd: Path | None = None,
+    everything: bool = False,
+) -> str:
+    """The whole summary as text ready to print: table, findings, failed logs' ends, last line.
+
+    Long runs show only the jobs worth a look unless `everything` is wanted. Log paths are relative to `cwd`.
+    """
+    timeline = Timeline(plan, records)
+    look = look or Look()
+    return paint(summary_lines(timeline, home=home, look=look, cwd=cwd, everything=everything), look)
+
+
+def summary_lines(
+    timeline: Timeline, *, home: Home, look: Look, cwd: Path | None = None, everything: bool = False
+) -> list[Line]:
+    """The lines of the summary; a run that was cut short is shown as far as it came."""
+    path = deciding_path(timeline)
+    return [
+        *table(timeline, path, look, everything=everything),
+        *findings(timeline, path, look),
+        [],
+        *failures(timeline, home=home, look=look, cwd=cwd or Path.cwd()),
+        verdict(timeline, look),
+    ]
+
+
+def failures(timeline: Timeline, *, home: Home, look: Look, cwd: Path) -> Iterator[Line]:
+    """For each failed job: how it ended, where its log is, the end of it."""
+    failed = [t for t in timeline.tracks.values() if t.outcome is not None and t.outcome.is_failure]
+    for track in failed[:MOST_TAILS]:
+        yield from _failure(timeline, track, home=home, look=look, cwd=cwd)
+        yield []
+    if len(failed) > MOST_TAILS:
+        more = f"and {len(failed) - MOST_TAILS:,} more failed: etl-run show {timeline.run}"
+        yield [(f"{look.glyphs.more} {more}", "dim")]
+        yield []
+
+
+def _failure(timeline: Timeline, track: Track, *, home: Home, look: Look, cwd: Path) -> Iterator[Line]:
+    end = track.finished
+    assert end is not None
+    why = words.ending_words(track.job, end, error=words.error_of(track.exited))
+    if track.tries:
+        why += f", {words.duration(track.seconds)}"
+    head: Line = [
+        (f"{look.glyphs.of(end.outcome)} {words.clean(track.job.name)}", f"bold {STYLES[end.outcome]}"),
+        (f"  {why}", ""),
+    ]
+    path = short_path(home.log(timeline.run, end.job, end.attempt), cwd=cwd) if end.attempt else ""
+    taken = sum(words.cells(text) for text, _ in head)
+    room = look.width - taken - words.cells(path)
+    if path and room >= 2:
+        yield [*head, (" " * min(room, 6) + path, "dim")]
+    else:
+        yield fitted(head, look.width, more=look.glyphs.more)
+        if path:
+            yield [(f"  {look.glyphs.side} {path}", "dim")]  # whole, to be copied
+    if end.attempt:
+        yield from Lines(timeline, look, home=home).tail(end.job, end.attempt, indent=2)
