@@ -1,0 +1,71 @@
+"""What the jobs' commands share: options, errors as exit statuses, dying cleanly of a signal."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import psycopg
+
+from etl_jobs.catalogue import Catalogue, default_path, read_catalogue
+from etl_jobs.errors import JobError, MisconfiguredError, UnavailableError
+
+_CURES_ITSELF = ("08", "40", "53", "55", "57")  # connection, deadlock, resources, lock not available, shutdown
+_NEEDS_A_PERSON = ("42", "28", "3D", "3F", "0A")  # permission and names, login, no such database or schema
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """A parser with the options every job has."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "--catalogue",
+        type=Path,
+        default=default_path(os.environ),
+        metavar="PATH",
+        help="the tables (default: $ETL_CATALOGUE, else the sample load's)",
+    )
+    parser.add_argument("--scale", type=float, help="size of the sample source (default: $ETL_SCALE, else 1)")
+    return parser
+
+
+def catalogue_of(options: argparse.Namespace) -> Catalogue:
+    return read_catalogue(options.catalogue, scale=options.scale)
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a job's main to its end and exit: 0, or the error's own status with message and hint on stderr.
+
+    INT and TERM end the process at once, as signals: the server undoes what was going on.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        main()
+    except JobError as error:
+        _complain(error)
+    except psycopg.Error as error:
+        _complain(explained(error))
+    sys.exit(0)
+
+
+def explained(error: psycopg.Error) -> JobError:
+    """An error of the server as one of ours: is another attempt worth it?"""
+    state, said = error.sqlstate or "", error.diag.message_primary or str(error).strip()
+    message = f"the warehouse said: {said}" + (f" ({error.diag.message_detail})" if error.diag.message_detail else "")
+    if state.startswith(_CURES_ITSELF) or (not state and isinstance(error, psycopg.OperationalError)):
+        return UnavailableError(message)
+    if state.startswith(_NEEDS_A_PERSON):
+        return MisconfiguredError(message)
+    return JobError(f"{message} [{state or type(error).__name__}]")
+
+
+def _complain(error: JobError) -> NoReturn:
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+    sys.exit(error.exit_status)

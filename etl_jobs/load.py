@@ -1,0 +1,246 @@
+"""One load: source → staging → checks → one transaction with the rows, the watermark and the load record."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+import psycopg
+from psycopg import sql
+
+from etl_jobs.catalogue import Catalogue, Table
+from etl_jobs.changes import Change, Changed, merge, replace, upsert
+from etl_jobs.checks import Found, count_problems, parents_keys, reject_problems
+from etl_jobs.errors import DataRejectedError
+from etl_jobs.sources import Source, open_source
+from etl_jobs.staging import check_header, copy_into, create_staging, identifiers
+from etl_jobs.target import ensure_target
+from etl_jobs.warehouse import Session, locked, prepare, server_version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """Who loads: `run` is None for a load started by hand."""
+
+    run: int | None
+    job: str
+    number: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What a load did. `recorded` means that an earlier attempt of the same job had done it already."""
+
+    rows: int
+    inserted: int
+    updated: int
+    deleted: int
+    duplicates: int
+    orphans: int
+    rejected: int = 0
+    bytes: int = 0
+    copy_seconds: float = 0.0
+    check_seconds: float = 0.0
+    load_seconds: float = 0.0
+    recorded: bool = False
+
+
+class _Steps:
+    """Seconds since the last step."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def lap(self) -> float:
+        now = time.monotonic()
+        seconds, self._since = now - self._since, now
+        return round(seconds, 3)
+
+
+def load_table(session: Session, catalogue: Catalogue, table: Table, *, attempt: Attempt, wait: float) -> Loaded:
+    """Make the target equal to the source, or leave it as it is and raise a JobError.
+
+    `wait` is how many seconds to wait for another load of the same target to end.
+    """
+    source = open_source(catalogue, table)
+    header = check_header(source, table)
+    prepare(session, catalogue.schema, catalogue.staging_schema)
+    with locked(session, target_name(catalogue, table), wait=wait):
+        return _load(session, catalogue, table, source=source, header=header, attempt=attempt)
+
+
+def target_name(catalogue: Catalogue, table: Table) -> str:
+    """What locks and load records call the target."""
+    return f"{catalogue.schema}.{table.name}"
+
+
+def _load(
+    session: Session,
+    catalogue: Catalogue,
+    table: Table,
+    *,
+    source: Source,
+    header: tuple[str, ...],
+    attempt: Attempt,
+) -> Loaded:
+    name, fingerprint = target_name(catalogue, table), source.fingerprint()
+    if recorded := _recorded(session, name, attempt, fingerprint=fingerprint):
+        return recorded
+    steps, started = _Steps(), datetime.now(UTC)
+    target = sql.Identifier(catalogue.schema, table.name)
+    staging = sql.Identifier(catalogue.staging_schema, table.name)
+    create_staging(session, staging, table)
+    ensure_target(session, target, staging, table)
+    since = _since(session, name, table)
+    part = part_of(table, since=since)
+    sent = copy_into(session, staging, source, header, part=part)
+    if table.key:
+        session.execute(sql.SQL("ANALYZE {} ({})").format(staging, identifiers(table.key)))
+    copied = steps.lap()
+    parents = parents_keys(session, catalogue, table, staging, whole=part is None)
+    found = count_problems(session, staging, table, parents)
+    reject_problems(session, staging, table, parents, found=found, source=source)
+    checked = steps.lap()
+    with session.transaction():
+        changed = _apply(session, table, staging=staging, target=target, part=part)
+        _guard_deletes(session, table, target, changed)
+        _remember(session, name, table, found)
+        loaded = Loaded(
+            rows=found.rows, **asdict(changed), duplicates=found.duplicates, orphans=sum(found.orphans), bytes=sent
+        )
+        _record(session, name, table, attempt, loaded, found=found, source=source.name,
+                fingerprint=fingerprint, since=since, started=started)  # fmt: skip
+        session.execute(sql.SQL("DROP TABLE {}").format(staging))
+    return Loaded(**{**asdict(loaded), "copy_seconds": copied, "check_seconds": checked, "load_seconds": steps.lap()})
+
+
+def part_of(table: Table, *, since: str | None) -> sql.Composable | None:
+    """Which rows of source and target a load answers for, as an SQL condition; None means all of them."""
+    if table.strategy == "slice":
+        return sql.SQL("(({}) IS TRUE)").format(sql.SQL(table.where))
+    if table.strategy == "incremental" and since is not None:
+        return sql.SQL("(({} >= {}) IS NOT FALSE)").format(sql.Identifier(table.watermark), sql.Literal(since))
+    return None
+
+
+def _since(session: Session, name: str, table: Table) -> str | None:
+    """Where an incremental load begins: the watermark minus the lag; None the first time."""
+    if table.strategy != "incremental":
+        return None
+    lag = sql.SQL(" - interval {}" if isinstance(table.lag, str) else " - {}").format(sql.Literal(table.lag))
+    statement = sql.SQL(
+        'SELECT (CAST(value AS {}){})::text FROM etl.watermark WHERE target = {} AND "column" = {}'
+    ).format(
+        sql.SQL(table.columns[table.watermark]),
+        lag if table.lag else sql.SQL(""),
+        sql.Literal(name),
+        sql.Literal(table.watermark),
+    )
+    row = session.execute(statement).fetchone()
+    return str(row[0]) if row else None
+
+
+def _apply(
+    session: Session,
+    table: Table,
+    *,
+    staging: sql.Identifier,
+    target: sql.Identifier,
+    part: sql.Composable | None,
+) -> Changed:
+    change = Change(staging=staging, target=target, columns=tuple(table.columns), key=table.identity)
+    try:
+        if table.strategy == "incremental":
+            return upsert(session, change)
+        if table.strategy == "snapshot" and change.key and server_version(session) >= 17:
+            return merge(session, change)
+        return replace(session, change, part=part)
+    except psycopg.IntegrityError as error:
+        raise DataRejectedError(
+            f"table {table.name!r}: {error.diag.message_primary} ({error.diag.message_detail or 'no detail'})",
+            hint="the table has a constraint that the catalogue does not declare",
+        ) from error
+
+
+def _guard_deletes(session: Session, table: Table, target: sql.Identifier, changed: Changed) -> None:
+    """A source that lost most of its rows is more often broken than right."""
+    if not changed.deleted or table.max_delete >= 1:
+        return
+    row = session.execute(sql.SQL("SELECT count(*) FROM {}").format(target)).fetchone()
+    before = (row[0] if row else 0) - changed.inserted + changed.deleted
+    if changed.deleted > table.max_delete * before:
+        raise DataRejectedError(
+            f"table {table.name!r}: {changed.deleted} of {before} rows are no longer in the source,"
+            f" more than max_delete = {table.max_delete:g} allows; the table is as it was",
+            hint="if that is right, raise max_delete (1 = no limit) for one load",
+        )
+
+
+def _remember(session: Session, name: str, table: Table, found: Found) -> None:
+    """Move the watermark with the rows; it never goes back."""
+    if table.strategy != "incremental" or found.watermark is None:
+        return
+    statement = sql.SQL(
+        'INSERT INTO etl.watermark AS w (target, "column", value) VALUES (%s, %s, %s)'
+        ' ON CONFLICT (target) DO UPDATE SET "column" = excluded."column", value = excluded.value, updated = DEFAULT'
+        ' WHERE w."column" <> excluded."column" OR CAST(w.value AS {kind}) < CAST(excluded.value AS {kind})'
+    ).format(kind=sql.SQL(table.columns[table.watermark]))
+    session.execute(statement, [name, table.watermark, found.watermark])
+
+
+def _recorded(session: Session, name: str, attempt: Attempt, *, fingerprint: str) -> Loaded | None:
+    """What an earlier attempt of this job committed without living to say so.
+
+    Only if it is the target's last load and its source is still the same: then the target holds it.
+    """
+    if attempt.run is None or attempt.number == 1:
+        return None
+    row = session.execute(
+        "SELECT rows_in, inserted, updated, deleted, duplicates, orphans FROM etl.load AS l"
+        " WHERE target = %s AND run = %s AND job = %s AND attempt < %s AND fingerprint = %s"
+        " AND NOT EXISTS (SELECT FROM etl.load AS later WHERE later.target = l.target AND later.id > l.id)",
+        [name, attempt.run, attempt.job, attempt.number, fingerprint],
+    ).fetchone()
+    return Loaded(**dict(zip(_RECORDED, row, strict=True)), recorded=True) if row else None
+
+
+_RECORDED = ("rows", "inserted", "updated", "deleted", "duplicates", "orphans")
+
+
+def _record(
+    session: Session,
+    name: str,
+    table: Table,
+    attempt: Attempt,
+    loaded: Loaded,
+    *,
+    found: Found,
+    source: str,
+    fingerprint: str,
+    since: str | None,
+    started: datetime,
+) -> None:
+    session.execute(
+        "DELETE FROM etl.load WHERE run = %s AND job = %s AND target = %s", [attempt.run, attempt.job, name]
+    )
+    values = {
+        "run": attempt.run,
+        "job": attempt.job,
+        "attempt": attempt.number,
+        "target": name,
+        "strategy": table.strategy,
+        "source": source,
+        "fingerprint": fingerprint,
+        "rows_in": loaded.rows,
+        "checksum": found.checksum,
+        "since": since,
+        "inserted": loaded.inserted,
+        "updated": loaded.updated,
+        "deleted": loaded.deleted,
+        "duplicates": loaded.duplicates,
+        "orphans": loaded.orphans,
+        "started": started,
+    }
+    statement = sql.SQL("INSERT INTO etl.load ({}) VALUES ({})")
+    session.execute(statement.format(identifiers(values), sql.SQL(", ").join(map(sql.Placeholder, values))), values)

@@ -1,0 +1,34 @@
+-- What the warehouse knows about its own loads. Made by whichever job comes first.
+CREATE SCHEMA IF NOT EXISTS etl;
+
+CREATE TABLE IF NOT EXISTS etl.load (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run         bigint,                     -- null: run by hand
+    job         text        NOT NULL,
+    attempt     integer     NOT NULL,
+    target      text        NOT NULL,       -- schema.table
+    strategy    text        NOT NULL,
+    source      text        NOT NULL,
+    fingerprint text        NOT NULL,
+    rows_in     bigint      NOT NULL,       -- rows read that belong to the part this load answers for
+    checksum    numeric     NOT NULL,       -- of those rows, whatever their order
+    since       text,                       -- incremental: the part is everything from here on
+    inserted    bigint      NOT NULL,
+    updated     bigint      NOT NULL,
+    deleted     bigint      NOT NULL,
+    duplicates  bigint      NOT NULL,
+    orphans     bigint      NOT NULL,
+    started     timestamptz NOT NULL,
+    finished    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE (run, job, target)
+);
+CREATE INDEX IF NOT EXISTS load_target ON etl.load (target, id);
+COMMENT ON TABLE etl.load IS 'One row per load, written in the same transaction as its rows.';
+
+CREATE TABLE IF NOT EXISTS etl.watermark (
+    target   text PRIMARY KEY,
+    "column" text        NOT NULL,
+    value    text        NOT NULL,
+    updated  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE etl.watermark IS 'How far incremental tables have been read.';

@@ -1,0 +1,55 @@
+"""Where rows come from: the port that `etl_jobs.load` reads, and the choice of an adapter by `[source] kind`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from etl_jobs.catalogue import Catalogue, Table
+
+
+class Source(Protocol):
+    """One table's rows as CSV text, readable any number of times with the same content.
+
+    `name` is what messages call it: a file's path or the like. `delimiter`, `quote`, `null` and `encoding`
+    are the text's dialect, in PostgreSQL's words.
+    """
+
+    name: str
+    delimiter: str
+    quote: str
+    null: str
+    encoding: str
+
+    def columns(self) -> tuple[str, ...]:
+        """The columns in the order of the text; raises JobError where the source cannot be read."""
+        ...
+
+    def blocks(self) -> Iterator[bytes]:
+        """The text in pieces of bounded size, header line first."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A short text that changes when the content may have changed; cheap."""
+        ...
+
+    def size(self) -> int | None:
+        """Bytes of the whole text, None where nobody knows before reading it."""
+        ...
+
+    def place(self, *, record: int | None = None, line: int | None = None) -> str:
+        """Where a person finds the record: given its number (the first is 1) or the line it ends on."""
+        ...
+
+
+def open_source(catalogue: Catalogue, table: Table) -> Source:
+    """The source of a table, nothing read yet."""
+    settings = catalogue.source
+    if settings.kind == "sample":
+        from etl_jobs.sources.sample import SampleSource
+
+        return SampleSource(table.name, scale=settings.scale, seed=settings.seed)
+    from etl_jobs.sources.csv import CsvSource
+
+    assert settings.folder is not None
+    return CsvSource(settings.folder, table.file, settings=settings)

@@ -1,0 +1,44 @@
+"""Load one table of the catalogue: `python -m etl_jobs.table --id 3`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+
+from etl_jobs.command import arguments, catalogue_of, run
+from etl_jobs.load import Attempt, load_table
+from etl_jobs.warehouse import connect
+from etl_runner.job import report
+
+
+def main() -> None:
+    parser = arguments("Load one table of the catalogue into the warehouse.")
+    parser.add_argument("--id", type=int, required=True, help="the table's place in the catalogue, from 0")
+    parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait for another load of the table")
+    options = parser.parse_args()
+    catalogue = catalogue_of(options)
+    table = catalogue.table(options.id)
+    with connect() as session:
+        loaded = load_table(session, catalogue, table, attempt=this_attempt(options.id), wait=options.wait)
+    report(table=table.name, **asdict(loaded))
+    print(
+        f"{table.name}: {loaded.rows:,} rows, {loaded.inserted:,} inserted, {loaded.updated:,} updated,"
+        f" {loaded.deleted:,} deleted" + (", as recorded by an earlier attempt" if loaded.recorded else "")
+    )
+    for count, what in ((loaded.duplicates, "rows repeat a key"), (loaded.orphans, "rows refer to no parent")):
+        if count:
+            print(f"{table.name}: {count:,} {what}, as the catalogue allows")
+
+
+def this_attempt(number: int) -> Attempt:
+    """Who the runner says we are."""
+    run_id = os.environ.get("ETL_RUN_ID")
+    return Attempt(
+        run=int(run_id) if run_id else None,
+        job=os.environ.get("ETL_JOB") or f"table-{number}",
+        number=int(os.environ.get("ETL_ATTEMPT") or 1),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

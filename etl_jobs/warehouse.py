@@ -1,0 +1,125 @@
+"""The way to the warehouse: connecting, schemas, one lock per target."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psycopg
+from psycopg import Connection, sql
+from psycopg.rows import TupleRow
+
+from etl_jobs.errors import MisconfiguredError, UnavailableError
+
+Session = Connection[TupleRow]
+
+_SELECTS_A_SERVER = ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE", "PGPORT", "PGUSER")
+_PREPARING = 7_314_001  # advisory lock: one session at a time makes schemas
+_TARGETS = 7_314_002  # advisory lock class of the targets' locks
+_SESSION = (
+    "SET TimeZone = 'UTC'",
+    "SET DateStyle = 'ISO, YMD'",
+    "SET IntervalStyle = 'postgres'",
+    "SET client_min_messages = 'warning'",
+)
+
+
+@contextlib.contextmanager
+def connect(env: Mapping[str, str] = os.environ) -> Iterator[Session]:
+    """A session in autocommit mode on `$DATABASE_URL`, else on what PG* say.
+
+    A statement whose client has died ends within a second: a killed job leaves no work going on behind its back.
+    """
+    url = env.get("DATABASE_URL", "")
+    if not url and not any(env.get(name) for name in _SELECTS_A_SERVER):
+        raise MisconfiguredError(
+            "no warehouse: neither DATABASE_URL nor PGHOST is set",
+            hint="run it through `etl-run job table --id 3`, which brings one, or set DATABASE_URL",
+        )
+    timeout = int(env.get("PGCONNECT_TIMEOUT", "10"))
+    try:
+        session = psycopg.connect(url, autocommit=True, connect_timeout=timeout)
+    except psycopg.ProgrammingError as error:
+        raise MisconfiguredError(f"DATABASE_URL is no connection string: {error}") from error
+    except psycopg.OperationalError as error:
+        raise UnavailableError(
+            f"cannot reach the warehouse: {error}".strip(), hint="is the server up, and is DATABASE_URL right?"
+        ) from error
+    with session:
+        for statement in _SESSION:
+            session.execute(statement)
+        with contextlib.suppress(psycopg.Error):  # not every platform can watch its clients
+            session.execute("SET client_connection_check_interval = 1000")
+        yield session
+
+
+def prepare(session: Session, *schemas: str) -> None:
+    """Make the schemas and the tables of the load records where they are missing, whoever else does the same."""
+    wanted = {"etl", *schemas}
+    with session.transaction():
+        found = session.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s) AND (nspname <> 'etl'"
+            " OR to_regclass('etl.watermark') IS NOT NULL)",
+            [list(wanted)],
+        ).fetchall()
+        missing = wanted - {name for (name,) in found}
+        if not missing:
+            return
+        session.execute("SELECT pg_advisory_xact_lock(%s)", [_PREPARING])
+        for name in sorted(missing):
+            if name == "etl":
+                session.execute(Path(__file__).with_name("schema.sql").read_bytes())
+            else:
+                session.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(name)))
+
+
+@contextlib.contextmanager
+def locked(session: Session, target: str, *, wait: float) -> Iterator[None]:
+    """Hold the target for this session; it is free again when the session's server process is gone.
+
+    So a second attempt cannot start while the statement of a killed first one is still being undone.
+    Raises UnavailableError that names the holder after `wait` seconds.
+    """
+    deadline = time.monotonic() + wait
+    while not try_lock(session, target):
+        if time.monotonic() >= deadline:
+            raise UnavailableError(
+                f"{target} is being loaded by {_holder(session, target)}", hint="try again when it is over"
+            )
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        if not session.closed and not session.broken:
+            unlock(session, target)
+
+
+def try_lock(session: Session, target: str) -> bool:
+    """Take the target's lock if it is free."""
+    row = session.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [_TARGETS, target]).fetchone()
+    return row is not None and bool(row[0])
+
+
+def unlock(session: Session, target: str) -> None:
+    session.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", [_TARGETS, target])
+
+
+def _holder(session: Session, target: str) -> str:
+    row = session.execute(
+        "SELECT coalesce(nullif(a.application_name, ''), 'a session of ' || a.usename)"
+        " || ' (server pid ' || a.pid || ')'"
+        " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+        " WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s AND l.objsubid = 2"
+        " AND l.objid::bigint = (hashtext(%s)::bigint & 4294967295)"
+        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        [_TARGETS, target],
+    ).fetchone()
+    return str(row[0]) if row else "another session"
+
+
+def server_version(session: Session) -> int:
+    """The server's major version."""
+    return session.info.server_version // 10_000

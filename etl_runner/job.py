@@ -1,0 +1,51 @@
+"""What a Python job may use of the runner: report metrics, read what an earlier job reported. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+Value = str | int | float | bool | None
+
+
+def report(**metrics: Value) -> None:
+    """Add to this attempt's metrics; the last value of a name wins. Does nothing outside a run.
+
+    One line appended in one write: whole lines survive a kill at any moment.
+    """
+    path = os.environ.get("ETL_OUTPUT")
+    if not path or not metrics:
+        return
+    line = json.dumps(metrics, allow_nan=False) + "\n"
+    with Path(path).open("ab", buffering=0) as file:
+        file.write(line.encode())
+
+
+def read_output(job: str) -> dict[str, Value]:
+    """All values an earlier job of this run reported, by its last attempt; empty if there are none.
+
+    Lines that are no JSON object (the last one of a killed attempt) are passed over.
+    """
+    folder = os.environ.get("ETL_RUN_DIR")
+    if not folder:
+        return {}
+    attempts = {
+        int(match[1]): path
+        for path in Path(folder, "outputs").glob("*.jsonl")
+        if (match := re.fullmatch(re.escape(job) + r"\.(\d+)\.jsonl", path.name))
+    }
+    return _values(attempts[max(attempts)]) if attempts else {}
+
+
+def _values(path: Path) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    for line in path.read_text("utf-8", errors="replace").splitlines():
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            values.update(found)
+    return values
