@@ -166,9 +166,7 @@ def make_folder(folder: Path) -> None:
 
 def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:
     # One thread at a time uses a connection, but not always the one that opened it.
-    return sqlite3.connect(
-        database, uri=uri, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
+    return sqlite3.connect(database, uri=uri, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
 def _is_wal(connection: sqlite3.Connection) -> bool:

@@ -127,8 +127,8 @@ class LedgerReader:
         if self._rows("SELECT 1 FROM event WHERE run = ? AND name = 'run_finished'", seen.id):
             return self.run(seen.id)  # it ended while we looked
         counts = self._counts(seen.id)
-        if open_jobs := self._rows(_OPEN_JOBS, seen.id)[0][0]:
-            counts[Outcome.LOST.value] = counts.get(Outcome.LOST.value, 0) + int(open_jobs)
+        if open_jobs := (seen.jobs or 0) - sum(counts.values()):
+            counts[Outcome.LOST.value] = counts.get(Outcome.LOST.value, 0) + open_jobs
         last = self._rows("SELECT max(at) FROM event WHERE run = ?", seen.id)[0][0]
         ended_at = datetime.fromisoformat(last) if last else seen.started_at
         return seen.as_run(RunState.LOST, counts=counts, retried=retried, ended_at=ended_at)
@@ -194,10 +194,4 @@ _OLDER = """
         SELECT id, started_at, row_number() OVER (PARTITION BY pipeline ORDER BY id DESC) AS place FROM run
     )
     WHERE started_at < ? AND place > ? ORDER BY id
-"""
-_OPEN_JOBS = """
-    SELECT count(*) FROM (
-        SELECT job FROM event WHERE run = ?1 AND name = 'attempt_started'
-        EXCEPT SELECT job FROM event WHERE run = ?1 AND name = 'job_finished'
-    )
 """

@@ -22,8 +22,8 @@ class RunState(StrEnum):
 class Run(Struct, frozen=True, kw_only=True):
     """A run at a glance.
 
-    A *lost* one began, did not end, and nobody works on it any more: its open jobs count as lost, and
-    `ended_at` is its last sign of life. `seconds`, `exit` and `ended_at` are None while a run is going on.
+    A *lost* one began, did not end, and nobody works on it any more: the jobs that are not over count as lost,
+    and `ended_at` is its last sign of life. `seconds`, `exit` and `ended_at` are None while a run is going on.
     `counts` has every outcome so far, `retried` is how many jobs succeeded only after another attempt.
     """
 
@@ -71,9 +71,7 @@ class RunRow(Struct, frozen=True, kw_only=True):
     def recorded_counts(self) -> dict[str, int]:
         return msgspec.json.decode(self.counts or "{}", type=dict[str, int])
 
-    def as_run(
-        self, state: RunState, *, counts: dict[str, int], retried: int, ended_at: datetime | None
-    ) -> Run:
+    def as_run(self, state: RunState, *, counts: dict[str, int], retried: int, ended_at: datetime | None) -> Run:
         """The run, given what the row does not have; `ended_at` counts where no end was recorded."""
         end = self.finished_at or ended_at
         seconds = (end - self.started_at).total_seconds() if end else None

@@ -22,9 +22,7 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _explain(path, error) from error
     except OSError as error:
-        raise LedgerError(
-            f"cannot use the ledger {path}: {error.strerror or error}", hint=_UNUSABLE
-        ) from error
+        raise LedgerError(f"cannot use the ledger {path}: {error.strerror or error}", hint=_UNUSABLE) from error
 
 
 def _explain(path: Path, error: sqlite3.Error) -> LedgerError:
@@ -47,6 +45,4 @@ def _explain(path: Path, error: sqlite3.Error) -> LedgerError:
                 hint=f"see who it is: fuser -v {path}",
             )
         case _:
-            return LedgerError(
-                f"cannot use the ledger {path}: {error}", hint=f"look at the disk of {path.parent}"
-            )
+            return LedgerError(f"cannot use the ledger {path}: {error}", hint=f"look at the disk of {path.parent}")

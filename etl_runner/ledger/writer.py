@@ -65,9 +65,7 @@ class Ledger:
         with explained(self.path):
             self._synchronize(durable=durable)
             with transaction(self._connection):
-                self._connection.executemany(
-                    "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)", map(_row, records)
-                )
+                self._connection.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)", map(_row, records))
 
     def remove(self, runs: Iterable[int]) -> None:
         """Forget whole runs (retention)."""

@@ -54,7 +54,10 @@ SELECT r.id,
        json_extract(s.body, '$.config')  AS config,
        json_extract(s.body, '$.pid')     AS pid,
        json_extract(s.body, '$.workers') AS workers,
-       json_extract(s.body, '$.jobs')    AS jobs,
+       coalesce(
+           json_extract(s.body, '$.jobs'),
+           (SELECT json_array_length(p.body, '$.jobs') FROM plan p WHERE p.hash = r.plan)
+       )                                 AS jobs,
        r.started_at,
        f.at                              AS finished_at,
        json_extract(f.body, '$.status')  AS status,
