@@ -1,0 +1,123 @@
+"""The text of a pipeline file, what it says, and problems put in their place."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from bisect import bisect_right
+from collections.abc import Mapping
+from typing import Any
+
+from etl_runner.pipeline.positions import Path, Place, scan
+from etl_runner.pipeline.problems import PipelineProblems, Problem
+
+_PLACE_IN_MESSAGE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Source:
+    """A pipeline file that is TOML: `data` is what it says, with the profile's changes merged in.
+
+    `problems` collects what is wrong; `add` puts a problem in its place, `raise_problems` ends the reading.
+    """
+
+    def __init__(self, text: str, *, file: str) -> None:
+        """Raises PipelineProblems if the text is no TOML."""
+        self.file = file
+        self.text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+        self.problems: list[Problem] = []
+        self._starts = [0, *(m.end() for m in re.finditer("\n", self.text))]
+        self.data: dict[str, Any] = self._parse()
+        self._places: dict[Path, Place] | None = None
+        self._moved: dict[Path, Path] = {}
+
+    def _parse(self) -> dict[str, Any]:
+        try:
+            return tomllib.loads(self.text)
+        except tomllib.TOMLDecodeError as error:
+            raise PipelineProblems([self._syntax_problem(str(error))]) from None
+
+    def _syntax_problem(self, message: str) -> Problem:
+        found = _PLACE_IN_MESSAGE.fullmatch(message)
+        said, line, col = found.groups() if found else (message, None, None)
+        if line:
+            start = self._starts[int(line) - 1] + int(col) - 1
+        else:
+            start = len(self.text.rstrip())
+        width = 1
+        if said.startswith("Cannot"):  # the place is the end of the statement; its first key says more
+            end, start = start, self._starts[bisect_right(self._starts, max(0, start - 1)) - 1]
+            width = end - start
+        suggestion = 'text goes in quotes: "…"' if said == "Invalid value" else ""
+        return self._problem((start, start + width), key="", message=f"{said[0].lower()}{said[1:]}", cure=suggestion)
+
+    def merge(self, changes: Mapping[str, Any], *, path: Path) -> None:
+        """Merge a profile's table over the data: tables key by key, anything else replaced."""
+        self._merge(self.data, changes, (), path)
+
+    def _merge(self, base: dict[str, Any], changes: Mapping[str, Any], at: Path, path: Path) -> None:
+        for key, value in changes.items():
+            old = base.get(key)
+            if isinstance(old, dict) and isinstance(value, dict):
+                base[key] = old = dict(old)
+                self._merge(old, value, (*at, key), (*path, key))
+            else:
+                base[key] = value
+                self._moved[(*at, key)] = (*path, key)
+
+    def add(self, path: Path, message: str, cure: str = "", *, on_key: bool = False, token: str = "") -> None:
+        """Note a problem at a key path; the same problem at the same place is noted once.
+
+        The carets stand under the value, or the key, or the first `token` inside the value.
+        """
+        written = self._written(path)
+        place = self._place(written)
+        start, end = place.key if on_key else place.value
+        if token and (at := self.text.find(token, start, end)) >= 0:
+            start, end = at, at + len(token)
+        problem = self._problem((start, end), key=_dotted(written), message=message, cure=cure)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def add_elsewhere(self, file: str, line: int, text: str, message: str) -> None:
+        """Note a problem of another file that this one names."""
+        self.problems.append(Problem(file=file, line=line, col=1, width=len(text), key="", message=message, text=text))
+
+    def raise_problems(self) -> None:
+        if self.problems:
+            raise PipelineProblems(self.problems)
+
+    def _written(self, path: Path) -> Path:
+        """The path where a (merged) path is written in the file: a profile's values stand in its own table."""
+        for length in range(len(path), 0, -1):
+            if moved := self._moved.get(path[:length]):
+                return (*moved, *path[length:])
+        return path
+
+    def _place(self, path: Path) -> Place:
+        if self._places is None:
+            self._places = scan(self.text)
+        while path and path not in self._places:
+            path = path[:-1]
+        return self._places.get(path) or Place(key=(0, 0), value=(0, 0))
+
+    def _problem(self, span: tuple[int, int], *, key: str, message: str, cure: str) -> Problem:
+        number = bisect_right(self._starts, span[0])
+        start = self._starts[number - 1]
+        text = self.text[start:].split("\n", 1)[0]
+        width = min(span[1], start + len(text)) - span[0]
+        return Problem(
+            file=self.file,
+            line=number,
+            col=span[0] - start + 1,
+            width=max(1, width),
+            key=key,
+            message=message,
+            suggestion=cure,
+            text=text,
+        )
+
+
+def _dotted(path: Path) -> str:
+    """A key path as TOML writes it."""
+    return ".".join(str(p) if isinstance(p, int) or _BARE.fullmatch(p) else f'"{p}"' for p in path)
