@@ -11,19 +11,10 @@ from etl_runner.timeline import Timeline, Track
 SIMULATE_AT_MOST = 1000
 
 
-def estimate_of(track: Track, estimates: Mapping[str, float], siblings: Mapping[str, float]) -> float | None:
+def estimate_of(timeline: Timeline, track: Track, estimates: Mapping[str, float]) -> float | None:
     """The usual time of a job: its own past, else what the copies of its template took in this run."""
     own = estimates.get(track.job.name)
-    return own if own is not None else siblings.get(track.job.template)
-
-
-def sibling_means(timeline: Timeline) -> dict[str, float]:
-    """The mean time of the successful jobs of this run, by template."""
-    times: dict[str, list[float]] = {}
-    for track in timeline.tracks.values():
-        if track.outcome is not None and track.outcome.is_good and track.tries:
-            times.setdefault(track.job.template, []).append(track.seconds)
-    return {template: sum(seen) / len(seen) for template, seen in times.items()}
+    return own if own is not None else timeline.usual(track.job.template)
 
 
 def seconds_left(timeline: Timeline, estimates: Mapping[str, float], *, now: float) -> float | None:
@@ -31,11 +22,10 @@ def seconds_left(timeline: Timeline, estimates: Mapping[str, float], *, now: flo
 
     The scheduler itself, in virtual time, plays the rest of the run.
     """
-    siblings = sibling_means(timeline)
     left: dict[str, float] = {}
     for name, track in timeline.tracks.items():
         if track.finished is None:
-            usual = estimate_of(track, estimates, siblings)
+            usual = estimate_of(timeline, track, estimates)
             if usual is None:
                 return None
             left[name] = _left(track, usual, now)
@@ -47,7 +37,7 @@ def seconds_left(timeline: Timeline, estimates: Mapping[str, float], *, now: flo
 def _left(track: Track, usual: float, now: float) -> float:
     if track.due is not None:
         return usual + max(track.due - now, 0.0)
-    if track.job.name and track.tries and track.tries[-1].exited is None:
+    if track.tries and track.tries[-1].exited is None:
         return max(usual - (now - track.tries[-1].start), 0.0)
     return usual
 
@@ -60,4 +50,4 @@ def _simulated(timeline: Timeline, left: Mapping[str, float]) -> float:
         for name, track in timeline.tracks.items()
         if name in left
     )
-    return float(simulate(replace(timeline.plan, jobs=rest), left).makespan)
+    return simulate(replace(timeline.plan, jobs=rest), left).makespan

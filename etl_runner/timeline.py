@@ -129,6 +129,7 @@ class Timeline:
         self.started: RunStarted | None = None
         self.finished: RunFinished | None = None
         self.stop: StopRequested | None = None
+        self._template_times: dict[str, tuple[int, float]] = {}
         self._open_needs: dict[str, int] = {}
         self._dependents: dict[str, list[str]] = {}
         self._index()
@@ -157,6 +158,11 @@ class Timeline:
     @property
     def outcomes(self) -> list[Outcome]:
         return [track.finished.outcome for track in self.tracks.values() if track.finished]
+
+    def usual(self, template: str) -> float | None:
+        """The mean time of a template's jobs that succeeded in this run so far."""
+        number, seconds = self._template_times.get(template, (0, 0.0))
+        return seconds / number if number else None
 
     def apply(self, record: Record) -> None:
         """Take in the next record."""
@@ -237,6 +243,9 @@ class Timeline:
         last = track.tries[-1].end if track.tries else None
         track.stage, track.finished, track.end = Stage.OVER, event, now if last is None else last
         track.metrics = event.metrics or track.metrics
+        if event.outcome is Outcome.SUCCEEDED:
+            number, seconds = self._template_times.get(track.job.template, (0, 0.0))
+            self._template_times[track.job.template] = (number + 1, seconds + track.seconds)
         self._release(event.job, now)
 
     def _leave(self, track: Track) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from etl_runner import words
 from etl_runner.deciding import deciding_path
@@ -12,7 +14,7 @@ from etl_runner.look import STYLES, Line, Look
 from etl_runner.model import Plan
 from etl_runner.paths import Home
 from etl_runner.report.findings import findings
-from etl_runner.report.style import paint, short_path
+from etl_runner.report.style import look_of, paint, short_path
 from etl_runner.report.table import table
 from etl_runner.sinks.lines import Lines, fitted, verdict
 from etl_runner.timeline import Timeline, Track
@@ -25,17 +27,19 @@ def render_summary(
     records: Iterable[Record],
     *,
     home: Home,
+    stream: TextIO | None = None,
     look: Look | None = None,
     cwd: Path | None = None,
     everything: bool = False,
 ) -> str:
-    """The whole summary as text ready to print: table, findings, failed logs' ends, last line.
+    """The whole summary as text to print: table, findings, failed logs' ends, last line (without its newline).
 
-    Long runs show only the jobs worth a look unless `everything` is wanted. Log paths are relative to `cwd`.
+    It is made to `look`, else for `stream`, else 80 columns wide and plain. Long runs show only the jobs worth a look
+    unless `everything` is wanted. Log paths are relative to `cwd`.
     """
     timeline = Timeline(plan, records)
-    look = look or Look()
-    return paint(summary_lines(timeline, home=home, look=look, cwd=cwd, everything=everything), look)
+    look = look or (look_of(stream, os.environ) if stream else Look())
+    return paint(summary_lines(timeline, home=home, look=look, cwd=cwd, everything=everything), look).rstrip("\n")
 
 
 def summary_lines(

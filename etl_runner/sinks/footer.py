@@ -10,8 +10,8 @@ from etl_runner import words
 from etl_runner.deciding import workers
 from etl_runner.look import Line, Look
 from etl_runner.model import Outcome
-from etl_runner.remaining import estimate_of, sibling_means
-from etl_runner.sinks.lines import fitted, name_width
+from etl_runner.remaining import estimate_of
+from etl_runner.sinks.lines import fitted
 from etl_runner.timeline import Group, Timeline, Track
 
 MOST_ROWS = 10
@@ -20,13 +20,14 @@ JOB_BAR = 10
 
 
 class Moment(Struct, frozen=True, kw_only=True):
-    """What a frame shows besides the timeline: the time on the run's clock, the seconds left, the lines jobs
-    printed last."""
+    """What a frame shows besides the timeline: the time on the run's clock, the seconds left, usual times, the lines
+    jobs printed last. `name` is the width of the column of job names."""
 
     now: float
     left: float | None
     estimates: Mapping[str, float]
     said: Mapping[str, str]
+    name: int
 
 
 def footer(timeline: Timeline, moment: Moment, look: Look, *, height: int) -> list[Line]:
@@ -97,30 +98,25 @@ def _phase_note(group: Group) -> str:
 def _jobs(timeline: Timeline, moment: Moment, look: Look, *, rows: int) -> list[Line]:
     running = list(timeline.running.values())
     shown = running if len(running) <= rows else running[: max(rows - 1, 0)]
-    siblings = sibling_means(timeline)
-    usual = {t.job.name: estimate_of(t, moment.estimates, siblings) for t in shown}
+    usual = {track.job.name: estimate_of(timeline, track, moment.estimates) for track in shown}
     known = any(value is not None for value in usual.values())
-    lines = [_job(timeline, t, moment, look, usual[t.job.name], known=known) for t in shown]
+    lines = [_job(track, moment, look, usual[track.job.name], known=known) for track in shown]
     if len(shown) < len(running):
         lines.append([(f" {look.glyphs.more} and {len(running) - len(shown)} more", "dim")])
     return lines
 
 
-def _job(timeline: Timeline, track: Track, moment: Moment, look: Look, usual: float | None, *, known: bool) -> Line:
+def _job(track: Track, moment: Moment, look: Look, usual: float | None, *, known: bool) -> Line:
     glyphs = look.glyphs
     elapsed = max(moment.now - track.tries[-1].start, 0.0)
-    name = words.pad(words.clean(track.job.name), name_width(timeline.plan, look), more=glyphs.more)
-    expected = (f"of {words.about(usual)}" if usual is not None else "") if known else None
+    name = words.pad(words.clean(track.job.name), moment.name, more=glyphs.more)
     spans: Line = [(f" {glyphs.running} ", "cyan"), (f"{name} {words.duration(elapsed):>7} ", "")]
-    if expected is not None:
-        spans.append((f"{expected:<10} ", "dim"))
     part = progress(track, elapsed, usual)
-    spans.append((_bar(part, look) if part is not None else " " * JOB_BAR, "cyan"))
-    return (
-        [*spans, ("  " + _doing(track, moment, look), "")]
-        if part is not None or known
-        else [*spans[:-1], ("  " + _doing(track, moment, look), "")]
-    )
+    if known:
+        spans.append((f"{f'of {words.about(usual)}' if usual is not None else '':<10} ", "dim"))
+    if known or part is not None:
+        spans.append((_bar(part, look) if part is not None else " " * JOB_BAR, "cyan"))
+    return [*spans, ("  " + _doing(track, moment, look), "")]
 
 
 def _bar(part: float, look: Look) -> str:

@@ -8,20 +8,22 @@ from typing import TextIO
 import msgspec
 
 from etl_runner.events import Record, record_fields
-from etl_runner.sinks.terminal import Outlet
+from etl_runner.sinks.outlet import Outlet
 
 
 class JsonLinesSink:
-    """Writes each record at once. A reader that goes away ends the writing, not the run."""
+    """Writes each record at once. A reader that goes away ends the writing, not the run.
+
+    What was only told and not recorded (`seq` 0: progress) is left out.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._out = Outlet(stream)
         self._encode = msgspec.json.Encoder().encode
 
     def tell(self, record: Record) -> None:
-        if not self._out.gone:
+        if record.seq and not self._out.gone:
             self._out.write(self._text(record) + "\n")
-            self._out.flush()
 
     def output(self, job: str, chunk: bytes) -> None:
         """Jobs' output is in their logs."""
@@ -30,7 +32,7 @@ class JsonLinesSink:
         """Nothing is held back."""
 
     def close(self) -> None:
-        self._out.flush()
+        self._out.close()
 
     def _text(self, record: Record) -> str:
         fields = record_fields(record)

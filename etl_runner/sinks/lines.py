@@ -14,9 +14,13 @@ from etl_runner.timeline import Timeline, Track
 WIDEST_NAME = 32
 
 
-def name_width(plan: Plan, look: Look) -> int:
+def longest_name(plan: Plan) -> int:
+    """The columns of the longest job name."""
+    return max((words.cells(words.clean(job.name)) for job in plan.jobs), default=0)
+
+
+def name_width(longest: int, look: Look) -> int:
     """How wide the column of job names is."""
-    longest = max((words.cells(words.clean(job.name)) for job in plan.jobs), default=0)
     return min(max(longest, 10), WIDEST_NAME, max(look.width // 3, 10))
 
 
@@ -27,7 +31,13 @@ class Lines:
         self._timeline = timeline
         self._home = home
         self._margin = margin
+        self._longest = longest_name(timeline.plan)
         self.look = look
+
+    @property
+    def name_width(self) -> int:
+        """How wide the column of job names is."""
+        return name_width(self._longest, self.look)
 
     def header(self, run: int) -> Line:
         plan = self._timeline.plan
@@ -73,7 +83,7 @@ class Lines:
     def tail(self, job: str, attempt: int, *, indent: int) -> list[Line]:
         """The lines of an attempt's log that say why it failed."""
         glyphs, blank = self.look.glyphs, " " * indent
-        room = self.look.width - self._margin - indent - len(glyphs.side) - 1
+        room = self.look.width - min(self._margin, 1) - indent - len(glyphs.side) - 1
         tail = read_failure_tail(self._home.log(self._timeline.run, job, attempt))
         rows = [row for line in tail for row in words.fold(line, max(room, 10))][-words.LONGEST_TAIL :]
         return [[(f"{blank}{glyphs.side} ", "dim"), (row, "")] for row in rows]
@@ -100,10 +110,14 @@ class Lines:
         jobs = [f"{words.clean(t.job.name)} {words.duration(now - t.tries[-1].start)}" for t in tracks]
         return self._fitted([(f"{self.look.glyphs.running} ", "cyan"), (f"running: {words.names(jobs)}", "")])
 
-    def output(self, job: str, text: str, width: int) -> Line:
+    def output(self, job: str, text: str) -> Line:
         """A line of a job's output."""
-        name = words.pad(words.clean(job), width, more=self.look.glyphs.more)
+        name = words.pad(words.clean(job), self.name_width, more=self.look.glyphs.more)
         return [(f"{name} {self.look.glyphs.side} ", "dim"), (text, "")]
+
+    def left_out(self, number: int) -> Line:
+        """In place of output that came too fast to be read."""
+        return [(f"{self.look.glyphs.more} {words.count(number, 'line')} of output left out, see the logs", "dim")]
 
     def verdict(self) -> Line:
         """How the run ended, in one line."""
@@ -112,7 +126,7 @@ class Lines:
     def _line(self, glyph: str, style: str, track: Track, seconds: float | None, detail: str) -> Line:
         glyphs = self.look.glyphs
         name = words.clean(track.job.name)
-        name = words.pad(name, name_width(self._timeline.plan, self.look), more=glyphs.more)
+        name = words.pad(name, self.name_width, more=glyphs.more)
         time = "" if seconds is None else words.duration(seconds)
         spans = [(f"{glyph:<{glyphs.width}} ", style), (f"{name} ", ""), (f"{time:>7}  ", "")]
         return self._fitted([*spans, (detail, "" if track.outcome is Outcome.SUCCEEDED else style)])

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from etl_runner.look import Line, Look
-from etl_runner.sinks.terminal import Outlet
+from etl_runner.sinks.outlet import Outlet
 
 
 class LiveScreen:
