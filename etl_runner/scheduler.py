@@ -44,7 +44,6 @@ from etl_runner.events import (
     AttemptStarted,
     DeadlinePassed,
     JobFinished,
-    JobRetrying,
     Stimulus,
     StopReason,
     StopRequested,

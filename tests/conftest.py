@@ -1,0 +1,13 @@
+"""How thorough the properties are: HYPOTHESIS_PROFILE, else `ci` where CI is set, else `default`."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_SLOW_MACHINES = [HealthCheck.too_slow]
+settings.register_profile("quick", max_examples=60, deadline=None, suppress_health_check=_SLOW_MACHINES)
+settings.register_profile("default", max_examples=300, deadline=None, suppress_health_check=_SLOW_MACHINES)
+settings.register_profile(
+    "ci", max_examples=1500, deadline=None, print_blob=True, suppress_health_check=_SLOW_MACHINES
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
