@@ -13,8 +13,6 @@ from typing import Protocol
 
 from etl_runner.events import Event, Record
 
-REFRESH_SECONDS = 0.25
-
 
 class Memory(Protocol):
     """Remembers records; `append` is called from one thread, and raises EtlError."""
@@ -49,18 +47,15 @@ class Journal:
         Raises the EtlError of this write or of an earlier one.
         """
         before, self._last = self._last, None
-        if before and before.done():
-            before.result()
-            before = None
         if events:
             records = [self._record(event) for event in events]
             loop = asyncio.get_running_loop()
             self._last = loop.run_in_executor(self._thread, partial(self._memory.append, records, durable=durable))
             self._last.add_done_callback(lambda written: self._written(written, records))
-        if durable:
-            for write in (before, self._last):
-                if write:
-                    await write
+        due = [write for write in (before, self._last) if write and (durable or write.done())]
+        for error in await asyncio.gather(*due, return_exceptions=True):
+            if error:
+                raise error
 
     def close(self) -> None:
         self._thread.shutdown()
@@ -94,16 +89,6 @@ class Sinks:
 
     def close(self) -> None:
         self._each(lambda sink: sink.close())
-
-    def refreshed(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
-        """A task that refreshes them until it is cancelled."""
-
-        async def refresh() -> None:
-            while True:
-                await asyncio.sleep(REFRESH_SECONDS)
-                self.refresh()
-
-        return loop.create_task(refresh())
 
     def _each(self, act: Callable[[Sink], None]) -> None:
         for sink in list(self._sinks):

@@ -35,6 +35,9 @@ from etl_runner.model import Metric, Order, Plan, RunStatus
 from etl_runner.paths import Home
 from etl_runner.scheduler import Announce, Command, Launch, Scheduler, Stop
 from etl_runner.signals import handled_signals
+from etl_runner.ticks import every
+
+REFRESH_SECONDS = 0.25
 
 
 class Executor(Protocol):
@@ -44,7 +47,11 @@ class Executor(Protocol):
 
 
 class Runner:
-    """Executes one plan once. `env` is what jobs inherit; `about` opens the run's records."""
+    """Executes one plan once.
+
+    `env` is what jobs inherit, `about` opens the run's records, `passes_on` names the job whose own exit status the
+    run ends with if it failed.
+    """
 
     def __init__(
         self,
@@ -58,6 +65,7 @@ class Runner:
         sinks: Iterable[Sink],
         home: Home,
         env: Mapping[str, str],
+        passes_on: str | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._plan = plan
@@ -67,6 +75,7 @@ class Runner:
         self._executor = executor
         self._home = home
         self._env = env
+        self._passes_on = passes_on
         self._clock = clock
         self._sinks = Sinks(sinks)
         self._journal = Journal(memory, self._sinks, run=run, clock=clock)
@@ -87,11 +96,17 @@ class Runner:
         with ExitStack() as stack:
             stack.callback(self._journal.close)
             stack.enter_context(handled_signals(self._loop, self._on_signal))
-            stack.callback(self._sinks.refreshed(self._loop).cancel)
+            stack.enter_context(every(REFRESH_SECONDS, self._sinks.refresh))
             try:
                 return await self._drive(begun)
             finally:
                 await self._abandon()
+
+    @property
+    def ended_by(self) -> int | None:
+        """The signal that ended the run, if one did."""
+        stopped = self._scheduler.stopped
+        return stopped.signal if stopped else None
 
     async def _drive(self, begun: float) -> RunFinished:
         await self._record([self._about], launches=self._collect(self._scheduler.start(begun)))
@@ -199,10 +214,18 @@ class Runner:
             status = RunStatus.FAILED
         return RunFinished(
             status=status,
-            exit=exit_status(status, self._scheduler.stopped),
-            seconds=seconds,
+            exit=self._exit_status(status),
+            seconds=round(seconds, 4),
             counts=counts(job.outcome for job in self._scheduler.outcomes.values()),
         )
+
+    def _exit_status(self, status: RunStatus) -> int:
+        if self.ended_by:
+            return 128 + self.ended_by
+        if status is RunStatus.SUCCEEDED:
+            return 0
+        job = self._scheduler.outcomes[self._passes_on] if self._passes_on else None
+        return (job.exit if job else None) or 1
 
     async def _abandon(self) -> None:
         """On the way out of a bug: leave no process behind."""
@@ -210,10 +233,3 @@ class Runner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def exit_status(status: RunStatus, stopped: StopRequested | None) -> int:
-    """The command's exit status for a run: 0, 1, or 128 + the signal that stopped it."""
-    if stopped and stopped.signal:
-        return 128 + stopped.signal
-    return 0 if status is RunStatus.SUCCEEDED else 1

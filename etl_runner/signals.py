@@ -15,11 +15,6 @@ def hold_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
-def release_signals() -> None:
-    """Let them through again."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-
-
 @contextmanager
 def handled_signals(loop: asyncio.AbstractEventLoop, handler: Callable[[int], None]) -> Iterator[None]:
     """Have the loop call `handler(number)` for each of them; held ones arrive now.
@@ -32,10 +27,10 @@ def handled_signals(loop: asyncio.AbstractEventLoop, handler: Callable[[int], No
             signal.signal(number, lambda *_: None)
         else:
             loop.add_signal_handler(number, handler, int(number))
-    release_signals()
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     try:
         yield
     finally:
-        hold_signals()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for number in SIGNALS:
             loop.remove_signal_handler(number)

@@ -115,10 +115,10 @@ def die_of(number: int) -> NoReturn:
     os._exit(128 + number)
 
 
-def main() -> NoReturn:
-    """Run the command line and exit."""
+def main(*before: str) -> NoReturn:
+    """Run the command line, with `before` in front of its words, and exit."""
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main([*before, *sys.argv[1:]], prog_name="etl-run", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()

@@ -63,8 +63,8 @@ def common_options(command: Command) -> Command:
     @functools.wraps(command)
     def wrapper(
         *args: Any,
-        config: str | None,
-        profile: str | None,
+        config: str | None = None,
+        profile: str | None = None,
         output: Output | None,
         quiet: bool,
         verbose: bool,

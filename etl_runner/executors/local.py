@@ -18,6 +18,7 @@ from etl_runner.control import Control
 from etl_runner.events import AttemptExited
 from etl_runner.executors.output import OutputTail
 from etl_runner.model import Order
+from etl_runner.ticks import every
 
 CHUNK = 64 * 1024
 REPORT_SECONDS = 0.25
@@ -53,7 +54,7 @@ class LocalExecutor:
         return AttemptExited(
             job=order.job,
             attempt=order.attempt,
-            seconds=asyncio.get_running_loop().time() - begun,
+            seconds=round(asyncio.get_running_loop().time() - begun, 4),
             exit=status if status >= 0 else None,
             signal=-status if status < 0 else None,
             metrics=tail.metrics,
@@ -98,12 +99,11 @@ class _Attempt:
 
     async def ended(self) -> int:
         """Wait for the leader, end its group, drain the pipe; the exit status, or minus the signal's number."""
-        report = self._loop.create_task(self._report())
         self._control.on_stop(self._stop)
         try:
-            await _leader_exit(self.pid)
+            with every(REPORT_SECONDS, self._report):
+                await _leader_exit(self.pid)
         finally:
-            report.cancel()
             self._signal(signal.SIGKILL)
             status = self._process.wait()
             if self._kill_timer:
@@ -145,11 +145,9 @@ class _Attempt:
         self._loop.remove_reader(self._pipe)
         os.close(self._pipe)
 
-    async def _report(self) -> None:
-        while True:
-            await asyncio.sleep(REPORT_SECONDS)
-            if self.tail.poll():
-                self._control.reported(self.tail.metrics)
+    def _report(self) -> None:
+        if self.tail.poll():
+            self._control.reported(self.tail.metrics)
 
 
 class _Log:

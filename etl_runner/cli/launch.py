@@ -1,0 +1,142 @@
+"""One run, from a plan to its summary: what `all` and `job` share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from random import random
+
+import click
+
+from etl_runner.cli.context import Opened
+from etl_runner.cli.options import Settings
+from etl_runner.environment import started_by, user_name
+from etl_runner.events import RunStarted
+from etl_runner.executors.local import LocalExecutor
+from etl_runner.journal import Sink
+from etl_runner.ledger import Holder, Ledger, LedgerReader, hold_pipeline_lock, hold_run_lock, prune
+from etl_runner.model import Plan
+from etl_runner.paths import Home
+from etl_runner.runner import Runner
+from etl_runner.scheduler import Scheduler
+from etl_runner.signals import hold_signals
+
+
+def launch(opened: Opened, plan: Plan, settings: Settings, *, passes_on: str | None = None) -> int:
+    """Run a plan under the pipeline's lock, print its summary, and return the exit status.
+
+    Minus a signal's number says that it ended the run. `passes_on` names the job whose own exit status is the run's.
+    Raises RunLockedError (75), WarehouseError or LedgerError.
+    """
+    hold_signals()  # from here to the runner's loop a Ctrl+C waits: nothing is left half-done
+    home = opened.home
+    with ExitStack() as stack:
+        holder = Holder(pid=os.getpid(), user=user_name(), since=datetime.now(UTC))
+        lock = stack.enter_context(hold_pipeline_lock(home, plan.pipeline, holder))
+        ledger = stack.enter_context(Ledger.open(home.ledger))
+        env = stack.enter_context(_warehouse(plan, home))
+        estimates = _estimates(plan, home)
+
+        def claim(run: int) -> None:
+            stack.enter_context(hold_run_lock(home, run))
+
+        run = ledger.begin(plan, datetime.now(UTC), claim=claim)
+        lock.tell(run)
+        _link_latest(home, run)
+        sink = _sink(plan, run, home, settings, estimates)
+        runner = Runner(
+            plan,
+            run=run,
+            about=_about(opened, plan),
+            scheduler=Scheduler(plan, estimates=estimates, chance=random),
+            executor=LocalExecutor(),
+            memory=ledger,
+            sinks=[sink],
+            home=home,
+            env=env,
+            passes_on=passes_on,
+        )
+        try:
+            ended = asyncio.run(runner.run())
+        finally:
+            sink.close()
+        prune(home)
+        if not settings.json:
+            _show_summary(plan, run, home, settings)
+    if runner.failure:
+        raise runner.failure
+    return -runner.ended_by if runner.ended_by else ended.exit
+
+
+def _about(opened: Opened, plan: Plan) -> RunStarted:
+    return RunStarted(
+        pipeline=plan.pipeline,
+        profile=plan.profile,
+        workers=plan.workers,
+        jobs=len(plan.jobs),
+        by=started_by(os.environ, terminal=sys.stdin is not None and sys.stdin.isatty()),
+        command=("etl-run", *sys.argv[1:]),
+        config=str(opened.path.absolute()),
+        pid=os.getpid(),
+    )
+
+
+@contextmanager
+def _warehouse(plan: Plan, home: Home) -> Iterator[Mapping[str, str]]:
+    """The environment of the jobs, with a PostgreSQL in it if they want one: the environment's, else our own."""
+    from etl_runner.postgres import EmbeddedPostgres, is_selected_by_environment
+
+    if not plan.warehouse or is_selected_by_environment(os.environ):
+        yield os.environ
+        return
+    with EmbeddedPostgres(home.postgres).hold() as server:
+        yield {**os.environ, "DATABASE_URL": server.url}
+
+
+def _estimates(plan: Plan, home: Home) -> dict[str, float]:
+    with LedgerReader.open(home.ledger) as reader:
+        return reader.estimates(plan)
+
+
+def _sink(plan: Plan, run: int, home: Home, settings: Settings, estimates: Mapping[str, float]) -> Sink:
+    if settings.json:
+        from etl_runner.sinks.jsonl import JsonLinesSink
+
+        return JsonLinesSink(sys.stdout)
+    from etl_runner.sinks.console import ConsoleSink
+
+    return ConsoleSink(
+        plan,
+        run=run,
+        home=home,
+        stream=sys.stderr,
+        env=os.environ,
+        clock=lambda: datetime.now(UTC),
+        estimates=estimates,
+        verbose=settings.verbose,
+        quiet=settings.quiet,
+    )
+
+
+def _show_summary(plan: Plan, run: int, home: Home, settings: Settings) -> None:
+    from etl_runner.report.summary import render_summary
+
+    if settings.quiet:
+        return
+    with LedgerReader.open(home.ledger) as reader:
+        records = reader.records(run)
+    click.echo(render_summary(plan, records, home=home, stream=sys.stdout))
+
+
+def _link_latest(home: Home, run: int) -> None:
+    """Point `runs/latest` at this run. A comfort for people: where links cannot be made, it is left out."""
+    link = home.run(run).parent / "latest"
+    new = link.with_name(f".latest-{run}")
+    with suppress(OSError):
+        new.symlink_to(str(run))
+        Path(new).replace(link)

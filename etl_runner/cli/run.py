@@ -1,0 +1,101 @@
+"""etl-run all: the whole pipeline, or a selection of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from etl_runner.cli.context import open_pipeline
+from etl_runner.cli.options import Settings, common_options
+from etl_runner.errors import UsageError
+
+
+class Pairs(click.ParamType):
+    """K=V, as a pair."""
+
+    name = "k=v"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        key, equals, text = str(value).partition("=")
+        if not key or not equals:
+            self.fail(f"expected NAME=VALUE, got {value!r}", param, ctx)
+        return key, text
+
+
+class Seconds(click.ParamType):
+    """A duration such as 90s, 10m or 1h30m, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from etl_runner.pipeline.durations import parse_duration
+
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that shape a plan, shared by `all`, `job` and `plan`."""
+    for option in reversed(
+        (
+            click.option("-w", "--workers", type=click.IntRange(min=1), envvar="ETL_RUN_WORKERS", help="Jobs at once."),
+            click.option("--timeout", type=Seconds(), envvar="ETL_RUN_TIMEOUT", help="Time limit of each job."),
+            click.option("--param", "params", type=Pairs(), multiple=True, metavar="K=V", help="A value for {K}."),
+            click.option("--dry-run", is_flag=True, envvar="ETL_RUN_DRY_RUN", help="Show the plan, run nothing."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command("all")
+@plan_options
+@click.option("--only", multiple=True, metavar="WHAT", envvar="ETL_RUN_ONLY", help="Phases, jobs, tags or globs.")
+@click.option("--skip", multiple=True, metavar="WHAT", envvar="ETL_RUN_SKIP", help="The same, left out.")
+@click.option("--fail-fast", is_flag=True, envvar="ETL_RUN_FAIL_FAST", help="Stop everything at the first failure.")
+@common_options
+def all_(
+    settings: Settings,
+    workers: int | None,
+    timeout: float | None,
+    params: tuple[tuple[str, str], ...],
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    fail_fast: bool,
+    dry_run: bool,
+) -> int:
+    """Run the whole pipeline, or a part of it.
+
+    WHAT is a phase, a job, a tag or a glob of them; +WHAT adds all it needs, WHAT+ all that needs it.
+    What a selected job needs outside the selection counts as done.
+    """
+    from etl_runner.pipeline import select
+
+    opened = open_pipeline(settings)
+    plan = opened.pipeline.plan(params=unique(params), workers=workers, timeout=timeout, fail_fast=fail_fast)
+    plan = select(plan, only=only, skip=skip)
+    if not plan.jobs:
+        raise UsageError("nothing is left to run", hint="check --only and --skip: etl-run plan")
+    if dry_run:
+        from etl_runner.cli.plan import show_plan
+
+        show_plan(opened, plan, settings)
+        return 0
+    from etl_runner.cli.launch import launch
+
+    return launch(opened, plan, settings)
+
+
+def unique(params: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """The pairs as a mapping; raises UsageError where a name is given twice."""
+    names = [name for name, _ in params]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"--param {name} is given twice")
+    return dict(params)
