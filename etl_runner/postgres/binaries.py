@@ -78,7 +78,9 @@ def reachable(binaries: Binaries, account: Account, env: Mapping[str, str]) -> B
 def state_folder(env: Mapping[str, str]) -> Path:
     """Where root puts what another account must reach; made so that everybody may enter it."""
     folder = Path(env.get(STATE_VARIABLE) or "/var/lib/etl-run")
-    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not folder.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)  # whatever the umask
     return folder
 
 

@@ -36,7 +36,7 @@ HEADLESS_SECONDS = 2.0
 LARGEST_LOG = 10 << 20
 
 
-def ensure_running(place: Place, env: Mapping[str, str]) -> None:
+def ensure_running(place: Place, env: Mapping[str, str], *, gate: int) -> None:
     """Make the server answer: join the running one, or start it, creating its data first if there is none."""
     if not is_free(place.alive, place.account):
         binaries = find_binaries(env, major=data_version(place))
@@ -46,7 +46,7 @@ def ensure_running(place: Place, env: Mapping[str, str]) -> None:
     version = data_version(place)
     binaries = reachable(find_binaries(env, major=version), place.account, env)
     if version is None:
-        _create(place, binaries)
+        _create(place, binaries, gate=gate)
     _start(place, binaries)
 
 
@@ -86,14 +86,18 @@ def stop(place: Place) -> bool:
     return True
 
 
-def _create(place: Place, binaries: Binaries) -> None:
-    """Make a cluster beside its place and rename it: `data` is whole or not there."""
+def _create(place: Place, binaries: Binaries, *, gate: int) -> None:
+    """Make a cluster beside its place and rename it: `data` is whole or not there.
+
+    The programs hold the gate with us: if we are killed, nobody touches the draft before they are gone.
+    """
     if place.draft.exists():
         shutil.rmtree(place.draft)
     place.draft.mkdir(mode=0o700)
     give(place.draft, place.account)
     message = f"cannot create the warehouse in {place.base}"
-    check(run_as(place.account, [binaries.program("initdb"), "-D", place.draft, *_initdb_options(binaries)]), message)
+    initdb: list[str | Path] = [binaries.program("initdb"), "-D", place.draft, *_initdb_options(binaries)]
+    check(run_as(place.account, initdb, keep=[gate]), message)
     single: list[str | Path] = [
         binaries.program("postgres"),
         "--single",
@@ -103,7 +107,7 @@ def _create(place: Place, binaries: Binaries) -> None:
         "shared_buffers=16MB",
         "postgres",
     ]
-    check(run_as(place.account, single, given=f"CREATE DATABASE {DATABASE}\n".encode()), message)
+    check(run_as(place.account, single, given=f"CREATE DATABASE {DATABASE}\n".encode(), keep=[gate]), message)
     place.draft.rename(place.data)
     _sync_folder(place.base)
 

@@ -22,12 +22,15 @@ def open_lock(path: Path, account: Account) -> int:
 
 
 @contextmanager
-def locked(path: Path, account: Account) -> Iterator[None]:
-    """Hold a lock alone, waiting for it as long as it takes."""
+def locked(path: Path, account: Account) -> Iterator[int]:
+    """Hold a lock alone, waiting for it as long as it takes; gives its descriptor.
+
+    A program that inherits the descriptor keeps the lock if we die before it ends.
+    """
     descriptor = open_lock(path, account)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -78,11 +78,11 @@ class EmbeddedPostgres:
 
     def _join(self, *, pin: bool) -> tuple[Place, int]:
         place = prepare(self._folder, self._env)
-        with locked(place.gate, place.account):
+        with locked(place.gate, place.account) as gate:
             use = open_lock(place.use, place.account)
             try:
                 share(use)
-                cluster.ensure_running(place, self._env)
+                cluster.ensure_running(place, self._env, gate=gate)
                 if pin:
                     place.pinned.touch(mode=0o600)
             except BaseException:

@@ -1,0 +1,74 @@
+"""A real PostgreSQL for tests: `database` is the DSN of a fresh database.
+
+Import the fixtures, with those they need, where they are used: `from tests.support.servers import database, warehouse`
+(and `# ruff: noqa: F401, F811` at the top of that file).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from etl_runner.postgres import EmbeddedPostgres
+
+
+class Warehouse:
+    """A running server and databases in it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._numbers = count(1)
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The DSN of a database that exists for this block alone."""
+        name = f"test_{next(self._numbers)}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield self.url.replace("/warehouse?", f"/{name}?")
+        finally:
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@contextmanager
+def entered_by_all() -> Iterator[Path]:
+    """A temporary folder any account may enter: pytest's own belong to root alone, where we are root."""
+    folder = Path(tempfile.mkdtemp(prefix="etl-test-", dir="/tmp")).resolve()
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def warehouse() -> Iterator[Warehouse]:
+    """One server for all tests of this process."""
+    with entered_by_all() as folder, EmbeddedPostgres(folder / "pg").hold() as server:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")  # a test's data need not survive a power cut
+            connection.execute("SELECT pg_reload_conf()")
+        yield Warehouse(server.url)
+
+
+@pytest.fixture
+def database(warehouse: Warehouse) -> Iterator[str]:
+    """The DSN of a database for this test alone."""
+    with warehouse.database() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A short temporary folder that every account may enter: a place for an embedded server, also for root."""
+    with entered_by_all() as folder:
+        yield folder
