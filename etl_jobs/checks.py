@@ -29,12 +29,12 @@ class Found:
     watermark: str | None
 
 
-def count_problems(session: Session, staging: sql.Identifier, table: Table, parents: Sequence[sql.Identifier]) -> Found:
+def count_problems(session: Session, staging: sql.Composable, table: Table, parents: Sequence[sql.Identifier]) -> Found:
     """Count rows, nulls, surplus rows of a key and orphans of every reference in one statement.
 
     `parents` are the relations with the parents' keys, in the order of `table.references`.
     """
-    counts: list[sql.Composable] = [sql.SQL("count(*)"), checksum(table, of="s")]
+    counts: list[sql.Composable] = [sql.SQL("count(*)"), _checksum(table)]
     counts += [sql.SQL("count(*) - count({})").format(sql.Identifier("s", c)) for c in table.never_null]
     counts.append(_surplus(staging, table))
     joins: list[sql.Composable] = []
@@ -69,17 +69,23 @@ def count_problems(session: Session, staging: sql.Identifier, table: Table, pare
     )
 
 
-def checksum(table: Table, *, of: str) -> sql.Composed:
-    """An SQL aggregate over the declared columns that does not depend on the order of rows or columns' storage."""
-    return sql.SQL("coalesce(sum(hash_record_extended(ROW({}), 0)), 0)").format(identifiers(table.columns, of=of))
+def whole(session: Session, relation: sql.Identifier, table: Table) -> tuple[int, int]:
+    """How many rows a relation has, and their checksum."""
+    row = session.execute(sql.SQL("SELECT count(*), {} FROM {} AS s").format(_checksum(table), relation)).fetchone()
+    return (row[0], int(row[1])) if row else (0, 0)
 
 
-def _surplus(staging: sql.Identifier, table: Table) -> sql.Composable:
+def _checksum(table: Table) -> sql.Composed:
+    """An SQL aggregate over the declared columns of `s`; the order of rows does not matter."""
+    return sql.SQL("coalesce(sum(hash_record_extended(ROW({}), 0)), 0)").format(identifiers(table.columns, of="s"))
+
+
+def _surplus(staging: sql.Composable, table: Table) -> sql.Composable:
     """How many rows there are beyond the first of every key."""
     if not table.key:
         return sql.SQL("0::bigint")
     return sql.SQL(
-        "(SELECT coalesce(sum(n - 1), 0)::bigint FROM (SELECT count(*) AS n FROM {} GROUP BY {}) AS keys)"
+        "(SELECT coalesce(sum(n - 1), 0)::bigint FROM (SELECT count(*) AS n FROM {} AS s GROUP BY {}) AS keys)"
     ).format(staging, identifiers(table.key))
 
 

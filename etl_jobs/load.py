@@ -11,12 +11,14 @@ from psycopg import sql
 
 from etl_jobs.catalogue import Catalogue, Table
 from etl_jobs.changes import Change, Changed, merge, replace, upsert
-from etl_jobs.checks import Found, count_problems, parents_keys, reject_problems
+from etl_jobs.checks import Found, count_problems, parents_keys, reject_problems, whole
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.sources import Source, open_source
 from etl_jobs.staging import check_header, copy_into, create_staging, identifiers
 from etl_jobs.target import ensure_target
 from etl_jobs.warehouse import Session, locked, prepare, server_version
+
+_RECORDED = {c: c for c in ("inserted", "updated", "deleted", "duplicates", "orphans")} | {"rows": "rows_in"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +111,12 @@ def _load(
         loaded = Loaded(
             rows=found.rows, **asdict(changed), duplicates=found.duplicates, orphans=sum(found.orphans), bytes=sent
         )
-        _record(session, name, table, attempt, loaded, found=found, source=source.name,
-                fingerprint=fingerprint, since=since, started=started)  # fmt: skip
+        held = (found.rows, found.checksum) if table.strategy == "snapshot" else whole(session, target, table)
+        _record(session, attempt, {
+            "target": name, "strategy": table.strategy, "source": source.name, "fingerprint": fingerprint,
+            "since": since, "checksum": found.checksum, "held_rows": held[0], "held_checksum": held[1],
+            "started": started, **{column: getattr(loaded, field) for field, column in _RECORDED.items()},
+        })  # fmt: skip
         session.execute(sql.SQL("DROP TABLE {}").format(staging))
     return Loaded(**{**asdict(loaded), "copy_seconds": copied, "check_seconds": checked, "load_seconds": steps.lap()})
 
@@ -196,51 +202,21 @@ def _recorded(session: Session, name: str, attempt: Attempt, *, fingerprint: str
     """
     if attempt.run is None or attempt.number == 1:
         return None
-    row = session.execute(
-        "SELECT rows_in, inserted, updated, deleted, duplicates, orphans FROM etl.load AS l"
+    statement = sql.SQL(
+        "SELECT {} FROM etl.load AS l"
         " WHERE target = %s AND run = %s AND job = %s AND attempt < %s AND fingerprint = %s"
-        " AND NOT EXISTS (SELECT FROM etl.load AS later WHERE later.target = l.target AND later.id > l.id)",
-        [name, attempt.run, attempt.job, attempt.number, fingerprint],
-    ).fetchone()
+        " AND NOT EXISTS (SELECT FROM etl.load AS later WHERE later.target = l.target AND later.id > l.id)"
+    ).format(identifiers(_RECORDED.values()))
+    row = session.execute(statement, [name, attempt.run, attempt.job, attempt.number, fingerprint]).fetchone()
     return Loaded(**dict(zip(_RECORDED, row, strict=True)), recorded=True) if row else None
 
 
-_RECORDED = ("rows", "inserted", "updated", "deleted", "duplicates", "orphans")
-
-
-def _record(
-    session: Session,
-    name: str,
-    table: Table,
-    attempt: Attempt,
-    loaded: Loaded,
-    *,
-    found: Found,
-    source: str,
-    fingerprint: str,
-    since: str | None,
-    started: datetime,
-) -> None:
+def _record(session: Session, attempt: Attempt, values: dict[str, object]) -> None:
+    """Write the load record; one of an earlier run with the same number (a new ledger) gives way."""
     session.execute(
-        "DELETE FROM etl.load WHERE run = %s AND job = %s AND target = %s", [attempt.run, attempt.job, name]
+        "DELETE FROM etl.load WHERE run = %s AND job = %s AND target = %s",
+        [attempt.run, attempt.job, values["target"]],
     )
-    values = {
-        "run": attempt.run,
-        "job": attempt.job,
-        "attempt": attempt.number,
-        "target": name,
-        "strategy": table.strategy,
-        "source": source,
-        "fingerprint": fingerprint,
-        "rows_in": loaded.rows,
-        "checksum": found.checksum,
-        "since": since,
-        "inserted": loaded.inserted,
-        "updated": loaded.updated,
-        "deleted": loaded.deleted,
-        "duplicates": loaded.duplicates,
-        "orphans": loaded.orphans,
-        "started": started,
-    }
+    values = {"run": attempt.run, "job": attempt.job, "attempt": attempt.number, **values}
     statement = sql.SQL("INSERT INTO etl.load ({}) VALUES ({})")
     session.execute(statement.format(identifiers(values), sql.SQL(", ").join(map(sql.Placeholder, values))), values)

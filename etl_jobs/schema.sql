@@ -13,6 +13,8 @@ CREATE TABLE IF NOT EXISTS etl.load (
     rows_in     bigint      NOT NULL,       -- rows read that belong to the part this load answers for
     checksum    numeric     NOT NULL,       -- of those rows, whatever their order
     since       text,                       -- incremental: the part is everything from here on
+    held_rows     bigint    NOT NULL,       -- the whole target after this load
+    held_checksum numeric   NOT NULL,
     inserted    bigint      NOT NULL,
     updated     bigint      NOT NULL,
     deleted     bigint      NOT NULL,

@@ -1,0 +1,81 @@
+"""After a load: `python -m etl_jobs.cleanup staging` drops leftovers, `… vacuum` tidies what was loaded."""
+
+from __future__ import annotations
+
+import os
+
+from psycopg import sql
+
+from etl_jobs.catalogue import Catalogue
+from etl_jobs.command import arguments, catalogue_of, run
+from etl_jobs.load import target_name
+from etl_jobs.warehouse import Session, connect, prepare, try_lock, unlock
+from etl_runner.job import report
+
+_STEPS = {"1": "staging", "2": "vacuum", "staging": "staging", "vacuum": "vacuum"}
+
+
+def main() -> None:
+    parser = arguments("Tidy up after a load.")
+    parser.add_argument("step", choices=list(_STEPS), help="staging (or 1), vacuum (or 2)")
+    parser.add_argument("--keep-days", type=int, default=90, help="load records older than this go (staging)")
+    options = parser.parse_args()
+    catalogue = catalogue_of(options)
+    with connect() as session:
+        prepare(session, catalogue.schema, catalogue.staging_schema)
+        if _STEPS[options.step] == "staging":
+            dropped, expired = drop_staging(session, catalogue), expire_records(session, days=options.keep_days)
+            report(dropped=dropped, expired=expired)
+            print(f"{dropped} staging tables of killed loads dropped, {expired} old load records removed")
+        else:
+            vacuumed = vacuum(session, catalogue, run_id=os.environ.get("ETL_RUN_ID"))
+            report(vacuumed=vacuumed)
+            print(f"{vacuumed} tables vacuumed and analyzed")
+
+
+def drop_staging(session: Session, catalogue: Catalogue) -> int:
+    """Drop the staging tables nobody is loading into; a living load holds its target's lock."""
+    dropped = 0
+    names = session.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'",
+        [sql.Identifier(catalogue.staging_schema).as_string(session)],
+    ).fetchall()
+    for (name,) in names:
+        lock = f"{catalogue.schema}.{name}"
+        if try_lock(session, lock):
+            try:
+                staging = sql.Identifier(catalogue.staging_schema, name)
+                session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staging))
+                dropped += 1
+            finally:
+                unlock(session, lock)
+    return dropped
+
+
+def expire_records(session: Session, *, days: int) -> int:
+    """Forget old loads, never the last one of a target."""
+    return session.execute(
+        "DELETE FROM etl.load AS l WHERE finished < now() - make_interval(days => %s)"
+        " AND EXISTS (SELECT FROM etl.load AS later WHERE later.target = l.target AND later.id > l.id)",
+        [days],
+    ).rowcount
+
+
+def vacuum(session: Session, catalogue: Catalogue, *, run_id: str | None) -> int:
+    """VACUUM (ANALYZE) the tables this run changed; outside a run, every table of the catalogue that exists."""
+    done = 0
+    for table in catalogue.tables:
+        target = sql.Identifier(catalogue.schema, table.name)
+        wanted = session.execute(
+            "SELECT to_regclass(%(relation)s) IS NOT NULL AND (%(run)s::bigint IS NULL OR EXISTS ("
+            "SELECT FROM etl.load WHERE run = %(run)s AND target = %(target)s AND inserted + updated + deleted > 0))",
+            {"relation": target.as_string(session), "run": run_id, "target": target_name(catalogue, table)},
+        ).fetchone()
+        if wanted and wanted[0]:
+            session.execute(sql.SQL("VACUUM (ANALYZE) {}").format(target))
+            done += 1
+    return done
+
+
+if __name__ == "__main__":
+    run(main)

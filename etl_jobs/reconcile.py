@@ -1,0 +1,126 @@
+"""Does the warehouse hold what the sources said? Row counts, a checksum and the references, table by table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from psycopg import sql
+
+from etl_jobs.catalogue import Catalogue, Table
+from etl_jobs.checks import Found, count_problems, whole
+from etl_jobs.load import part_of, target_name
+from etl_jobs.sources import open_source
+from etl_jobs.staging import check_header, copy_into, definitions
+from etl_jobs.warehouse import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """What the last load read from its source: the part it answers for; and what the target held after it."""
+
+    rows: int
+    checksum: int
+    held: tuple[int, int]
+    orphans: int
+    fingerprint: str
+    since: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One table on both sides; `differences` is empty where they agree."""
+
+    table: str
+    source_rows: int | None
+    warehouse_rows: int | None
+    differences: tuple[str, ...]
+
+
+def compare(session: Session, catalogue: Catalogue, table: Table, *, reread: bool) -> Compared:
+    """Compare the table with what its last load read, or with its source itself, read again."""
+    read = _last_load(session, target_name(catalogue, table))
+    if read is None:
+        return Compared(table=table.name, source_rows=None, warehouse_rows=None, differences=("was never loaded",))
+    missing = [n for n in (table.name, *_parents(table)) if not _exists(session, catalogue, n)]
+    if missing:
+        gone = tuple(f"{catalogue.schema}.{name} does not exist" for name in missing)
+        return Compared(table=table.name, source_rows=read.rows, warehouse_rows=None, differences=gone)
+    if reread:
+        read = _reread(session, catalogue, table, read)
+    differences, held = _differences(session, catalogue, table, read)
+    if open_source(catalogue, table).fingerprint() != read.fingerprint:
+        differences.insert(0, "the source has changed since it was loaded")
+    return Compared(table=table.name, source_rows=read.rows, warehouse_rows=held, differences=tuple(differences))
+
+
+def _differences(session: Session, catalogue: Catalogue, table: Table, read: Read) -> tuple[list[str], int]:
+    """What is not as it was read, and how many rows the table holds."""
+    found = []
+    part = _held_part(session, catalogue, table, since=read.since)
+    if part.rows != read.rows:
+        found.append(f"{read.rows:,} rows in the source, {part.rows:,} in the warehouse")
+    elif part.checksum != read.checksum:
+        found.append("as many rows as in the source, but other values")
+    if not _skips_references(catalogue, table) and sum(part.orphans) != read.orphans:
+        found.append(f"{sum(part.orphans):,} rows refer to no parent, {read.orphans:,} when it was loaded")
+    if table.strategy == "snapshot":
+        return found, part.rows
+    rows, checksum = whole(session, sql.Identifier(catalogue.schema, table.name), table)
+    if not found and (rows, checksum) != read.held:
+        found.append(f"changed outside of what was loaded last: {read.held[0]:,} rows then, {rows:,} now")
+    return found, rows
+
+
+def _last_load(session: Session, name: str) -> Read | None:
+    row = session.execute(
+        "SELECT rows_in, checksum, held_rows, held_checksum, orphans, fingerprint, since FROM etl.load"
+        " WHERE target = %s ORDER BY id DESC LIMIT 1",
+        [name],
+    ).fetchone()
+    if row is None:
+        return None
+    rows, checksum, held_rows, held_checksum, orphans, fingerprint, since = row
+    return Read(
+        rows=rows,
+        checksum=int(checksum),
+        held=(held_rows, int(held_checksum)),
+        orphans=orphans,
+        fingerprint=fingerprint,
+        since=since,
+    )
+
+
+def _held_part(session: Session, catalogue: Catalogue, table: Table, *, since: str | None) -> Found:
+    """The same counts as for staging, over the target's part and with the parents' targets."""
+    target = sql.Identifier(catalogue.schema, table.name)
+    part = part_of(table, since=since) or sql.SQL("true")
+    held = sql.SQL("(SELECT * FROM {} WHERE {})").format(target, part)
+    parents = [sql.Identifier(catalogue.schema, r.table) for r in table.references]
+    return count_problems(session, held, table, parents)
+
+
+def _reread(session: Session, catalogue: Catalogue, table: Table, read: Read) -> Read:
+    """The source itself instead of what was recorded of it; of an incremental table all of it."""
+    source = open_source(catalogue, table)
+    header = check_header(source, table)
+    again = sql.Identifier("pg_temp", "source again")
+    session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(again))
+    session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(again, definitions(table.columns)))
+    copy_into(session, again, source, header, part=part_of(table, since=None))
+    rows, checksum = whole(session, again, table)
+    return replace(read, rows=rows, checksum=checksum, since=None)
+
+
+def _parents(table: Table) -> list[str]:
+    return [name for name in dict.fromkeys(r.table for r in table.references) if name != table.name]
+
+
+def _skips_references(catalogue: Catalogue, table: Table) -> bool:
+    """A parent of which only a slice is kept cannot answer for all its children."""
+    return any(catalogue.named(r.table).strategy == "slice" for r in table.references)
+
+
+def _exists(session: Session, catalogue: Catalogue, name: str) -> bool:
+    relation = sql.Identifier(catalogue.schema, name).as_string(session)
+    row = session.execute("SELECT to_regclass(%s) IS NOT NULL", [relation]).fetchone()
+    return bool(row and row[0])
