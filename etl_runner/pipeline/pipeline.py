@@ -70,7 +70,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         timeout: float | None = None,
         fail_fast: bool = False,
     ) -> Plan:
-        """The plan of a run of everything. The arguments go over what the file says.
+        """The plan of a run of everything. The arguments go over the file; `timeout` is each job's, 0 for none.
 
         Raises UsageError for a parameter the file does not have, and for fewer than one worker.
         """
@@ -80,13 +80,13 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         table = self.spec.pipeline
         return Plan(
             pipeline=self.name,
-            jobs=tuple(job for template in self.templates.values() for job in self._jobs(template, given)),
+            jobs=tuple(job for template in self.templates.values() for job in self._jobs(template, given, timeout)),
             phases=self.phases,
             workers=workers or table.workers or DEFAULT_WORKERS,
             pools=self.spec.pools,
             profile=self.profile,
             fail_fast=fail_fast or bool(table.fail_fast),
-            timeout=_limit(timeout if timeout is not None else table.timeout),
+            timeout=_limit(table.timeout),
             warehouse=bool(table.warehouse),
             schedule=table.schedule,
             timezone=table.timezone,
@@ -110,10 +110,11 @@ class Pipeline(Struct, frozen=True, kw_only=True):
                 raise UsageError(f"no parameter called {name!r}", hint=hint)
         return {**self.params, **params}
 
-    def _jobs(self, template: Template, params: Mapping[str, str]) -> list[Job]:
+    def _jobs(self, template: Template, params: Mapping[str, str], timeout: float | None) -> list[Job]:
         table = template.table
         retry = _retry(table)
         tags = texts(table.tags)
+        limit = _limit(table.timeout if timeout is None else timeout)
         jobs = []
         for copy in template.copies:
             argv, cwd, env = self._filled(template, {**params, **copy.params})
@@ -129,7 +130,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
                 when=table.when or When.SUCCESS,
                 optional=bool(table.optional),
                 pools=template.pools,
-                timeout=_limit(table.timeout),
+                timeout=limit,
                 grace=DEFAULT_GRACE if table.grace is None else parse_duration(table.grace),
                 retry=retry,
                 expect=_limit(table.expect),

@@ -25,7 +25,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
-class PipelineProblems(PipelineError):
+class PipelineProblems(PipelineError):  # noqa: N818 (one exception, several problems)
     """The pipeline file has problems. All of them are in `problems`, in file order; str() shows them to people."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:

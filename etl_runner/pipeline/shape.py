@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
-from msgspec import NODEFAULT, Meta, Struct
+from msgspec import Meta, Struct
 from msgspec.structs import fields
 
 from etl_runner.pipeline.file import Changes, File, JobTable, Limits, PhaseTable, PipelineTable
@@ -68,12 +68,11 @@ class _Shape:
         cleaned = self._kept(
             {key: self.value(known[key].type, inner, (*path, key)) for key, inner in value.items() if key in known}
         )
-        for key in value.keys() - known.keys():
-            self._unknown_key(kind, key, path)
+        meant = {self._unknown_key(kind, key, path) for key in value if key not in known}
         for name, field in known.items():
-            if field.default is NODEFAULT and field.default_factory is NODEFAULT and name not in cleaned:
+            if field.required and name not in cleaned:
                 cleaned[name] = STAND_IN
-                if name not in value:
+                if name not in value and name not in meant:
                     self.source.add(path, f"{name!r} is missing", on_key=True)
         return cleaned
 
@@ -93,14 +92,17 @@ class _Shape:
     def _kept(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in values.items() if value is not _BAD}
 
-    def _unknown_key(self, kind: type[Struct], key: str, path: Path) -> None:
+    def _unknown_key(self, kind: type[Struct], key: str, path: Path) -> str:
+        """Add the problem; returns the known key that was probably meant, or nothing."""
         from etl_runner.pipeline.words import key_meant
 
         names = [field.name for field in fields(kind)]
-        cure = key_meant(key, names) or _belongs(key, kind)
+        meant = key_meant(key, names)
+        cure = f"did you mean {meant!r}?" if meant else _belongs(key, kind)
         if not cure and len(names) <= 10:
             cure = f"known keys: {', '.join(names)}"
-        self.source.add((*path, key), f"unknown key {key!r}", cure, on_key=True)
+        self.source.add((*path, key), f"unknown key {key!r}", cure, on_key=True, named=path)
+        return meant
 
 
 def _belongs(key: str, kind: type[Struct]) -> str:
@@ -115,8 +117,8 @@ def _bare(kind: Any, expected: str) -> tuple[Any, str]:
     """The kind without its annotations and without None, and what it says it expects."""
     while True:
         if get_origin(kind) is Annotated:
-            metas = (meta for meta in kind.__metadata__ if isinstance(meta, Meta) and meta.extra)
-            expected = next((meta.extra["expected"] for meta in metas), expected)
+            extras = (meta.extra for meta in kind.__metadata__ if isinstance(meta, Meta))
+            expected = next((extra["expected"] for extra in extras if extra), expected)
             inner = kind.__origin__
             if _is_leaf(inner):
                 return kind, expected
@@ -164,8 +166,9 @@ def _cure(kind: Any, value: Any) -> str:
 
         bare = kind.__origin__ if get_origin(kind) is Annotated else kind
         if isinstance(bare, EnumType):
-            return did_you_mean(value, [str(member) for member in bare])  # type: ignore[var-annotated]
-        if bare is int and value.isdigit() or bare is bool and value in ("true", "false"):
+            members: list[Any] = list(bare.__members__.values())
+            return did_you_mean(value, [str(member.value) for member in members])
+        if (bare is int and value.isdigit()) or (bare is bool and value in ("true", "false")):
             return "without the quotes"
     return ""
 

@@ -39,17 +39,17 @@ class Source:
 
     def _syntax_problem(self, message: str) -> Problem:
         found = _PLACE_IN_MESSAGE.fullmatch(message)
-        said, line, col = found.groups() if found else (message, None, None)
-        if line:
-            start = self._starts[int(line) - 1] + int(col) - 1
+        said = found[1] if found else message
+        if found and found[2]:
+            start = self._starts[int(found[2]) - 1] + int(found[3]) - 1
         else:
             start = len(self.text.rstrip())
-        width = 1
-        if said.startswith("Cannot"):  # the place is the end of the statement; its first key says more
-            end, start = start, self._starts[bisect_right(self._starts, max(0, start - 1)) - 1]
-            width = end - start
-        suggestion = 'text goes in quotes: "…"' if said == "Invalid value" else ""
-        return self._problem((start, start + width), key="", message=f"{said[0].lower()}{said[1:]}", cure=suggestion)
+        end = start + 1
+        if said.startswith("Cannot"):  # the place is the end of a statement: show all of its line
+            start = self._starts[bisect_right(self._starts, max(0, start - 1)) - 1]
+            end = start + len(self.text[start:].split("\n", 1)[0].rstrip())
+        said, cure = _plain_words(said)
+        return self._problem((start, end), key="", message=said, cure=cure)
 
     def merge(self, changes: Mapping[str, Any], *, path: Path) -> None:
         """Merge a profile's table over the data: tables key by key, anything else replaced."""
@@ -65,17 +65,28 @@ class Source:
                 base[key] = value
                 self._moved[(*at, key)] = (*path, key)
 
-    def add(self, path: Path, message: str, cure: str = "", *, on_key: bool = False, token: str = "") -> None:
+    def add(
+        self,
+        path: Path,
+        message: str,
+        cure: str = "",
+        *,
+        on_key: bool = False,
+        token: str = "",
+        named: Path | None = None,
+    ) -> None:
         """Note a problem at a key path; the same problem at the same place is noted once.
 
-        The carets stand under the value, or the key, or the first `token` inside the value.
+        The carets stand under the value, or the key, or the first `token` inside the value. `named` is the path to
+        show, where it is not `path` itself.
         """
         written = self._written(path)
         place = self._place(written)
         start, end = place.key if on_key else place.value
         if token and (at := self.text.find(token, start, end)) >= 0:
             start, end = at, at + len(token)
-        problem = self._problem((start, end), key=_dotted(written), message=message, cure=cure)
+        shown = written if named is None else written[: len(written) - len(path) + len(named)]
+        problem = self._problem((start, end), key=_dotted(shown), message=message, cure=cure)
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -121,3 +132,19 @@ class Source:
 def _dotted(path: Path) -> str:
     """A key path as TOML writes it."""
     return ".".join(str(p) if isinstance(p, int) or _BARE.fullmatch(p) else f'"{p}"' for p in path)
+
+
+def _plain_words(said: str) -> tuple[str, str]:
+    """What tomllib says, for people: a message and a cure."""
+    match said:
+        case "Invalid value":
+            return "no TOML value", 'text goes in quotes: "…"'
+        case "Cannot overwrite a value":
+            return "this is already set above", "keep one of the two"
+        case "Illegal character '\\n'":
+            return "the text has no closing quote on this line", 'several lines go between """ and """'
+        case _ if found := re.fullmatch(r"Cannot declare \((.*)\) twice", said):
+            name = ".".join(part.strip(" '\"") for part in found[1].split(",") if part.strip())
+            return f"[{name}] is already there above", "put the keys together under one of them"
+        case _:
+            return f"{said[:1].lower()}{said[1:]}", ""

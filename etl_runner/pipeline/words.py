@@ -41,22 +41,26 @@ OTHER_TOOLS = {
 }
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean 'x'?` for the nearest known word, else nothing."""
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The nearest known word, empty if none is near."""
     from difflib import get_close_matches
 
     words = list(known)
     by_case = [w for w in words if w.casefold() == word.casefold()]
     near = by_case or get_close_matches(word, words, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else ""
+    return near[0] if near else ""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'x'?` for the nearest known word, else nothing."""
+    near = nearest(word, known)
+    return f"did you mean {near!r}?" if near else ""
 
 
 def key_meant(word: str, known: Collection[str]) -> str:
-    """The answer to an unknown key: another tool's word for a known one, else the nearest known one."""
+    """The known key that an unknown one stands for: by another tool's word, else the nearest; empty if none."""
     for ours, theirs in OTHER_TOOLS.items():
         if ours in known and word in theirs.split():
-            return f"did you mean {ours!r}?"
+            return ours
     swapped = word.replace("-", "_")
-    if swapped in known:
-        return f"did you mean {swapped!r}?"
-    return did_you_mean(word, known)
+    return swapped if swapped in known else nearest(word, known)

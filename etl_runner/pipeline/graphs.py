@@ -1,0 +1,90 @@
+"""A plan as a graph for other programs: Mermaid, Graphviz, JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from etl_runner.model import Plan
+from etl_runner.pipeline.groups import Group, groups
+
+
+def draw_mermaid(plan: Plan) -> str:
+    """A Mermaid flow chart: a subgraph for each phase, a node for each template."""
+    drawn = groups(plan)
+    nodes = {group.name: f"j{number}" for number, group in enumerate(drawn)}
+    phases = {phase.name: f"p{number}" for number, phase in enumerate(plan.phases)}
+    lines = ["flowchart LR"]
+    for phase, members in _by_phase(plan, drawn):
+        inner = [f'{nodes[group.name]}["{group.short}"]' for group in members]
+        if phase:
+            lines += [f'  subgraph {phases[phase]}["{phase}"]', *(f"    {node}" for node in inner), "  end"]
+        else:
+            lines += [f"  {node}" for node in inner]
+    for before, after in _edges(plan, drawn):
+        ends = [phases[end.name] if end.is_phase else nodes[end.name] for end in (before, after)]
+        lines.append(f"  {ends[0]} --> {ends[1]}")
+    return "\n".join(lines)
+
+
+def draw_dot(plan: Plan) -> str:
+    """A Graphviz graph: a cluster for each phase, a node for each template."""
+    drawn = groups(plan)
+    members = dict(_by_phase(plan, drawn))
+    lines = [f'digraph "{plan.pipeline}" {{', "  rankdir=LR;", "  compound=true;", "  node [shape=box];"]
+    for number, (phase, inside) in enumerate(members.items()):
+        inner = [f'"{group.name}" [label="{group.short}"];' for group in inside]
+        if phase:
+            head = [f"  subgraph cluster_{number} {{", f'    label="{phase}";']
+            lines += [*head, *(f"    {node}" for node in inner), "  }"]
+        else:
+            lines += [f"  {node}" for node in inner]
+    clusters = {phase: f"cluster_{number}" for number, phase in enumerate(members)}
+    for before, after in _edges(plan, drawn):
+        at = [members[end.name][0].name if end.is_phase else end.name for end in (before, after)]
+        cut = [f"{word}={clusters[end.name]}" for word, end in (("ltail", before), ("lhead", after)) if end.is_phase]
+        attributes = f" [{', '.join(cut)}]" if cut else ""
+        lines.append(f'  "{at[0]}" -> "{at[1]}"{attributes};')
+    return "\n".join([*lines, "}"])
+
+
+def plan_document(plan: Plan, *, estimates: Mapping[str, float] = {}) -> dict[str, Any]:
+    """The plan as a JSON-ready document. Of each job's environment only the names are shown: values may be secret."""
+    document: dict[str, Any] = msgspec.to_builtins(plan)
+    for job, shown in zip(plan.jobs, document["jobs"], strict=True):
+        shown["env"] = sorted(job.env)
+        if job.name in estimates:
+            shown["expected_seconds"] = round(estimates[job.name], 3)
+    return document
+
+
+def _by_phase(plan: Plan, drawn: tuple[Group, ...]) -> Iterator[tuple[str, list[Group]]]:
+    for name in (*(phase.name for phase in plan.phases), ""):
+        members = [group for group in drawn if group.phase == name]
+        if members:
+            yield name, members
+
+
+class _End(Struct, frozen=True):
+    """One end of an arrow: a phase or a template."""
+
+    name: str
+    is_phase: bool
+
+
+def _edges(plan: Plan, drawn: tuple[Group, ...]) -> Iterator[tuple[_End, _End]]:
+    """The needs of phases, then those of templates that no phase tells."""
+    template_of = {job.name: group.name for group in drawn for job in group.jobs}
+    used = {group.phase for group in drawn}
+    for phase in plan.phases:
+        for need in phase.needs if phase.name in used else ():
+            if need in used:
+                yield _End(need, True), _End(phase.name, True)
+            elif need in template_of or need in template_of.values():
+                yield _End(template_of.get(need, need), False), _End(phase.name, True)
+    for group in drawn:
+        for need in group.told:
+            yield _End(need, False), _End(group.name, False)
