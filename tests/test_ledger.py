@@ -468,7 +468,7 @@ def test_many_processes_at_once_never_lock_each_other_out_and_lose_nothing(home:
     runs = [int(line) for process in processes for line in output_of(process).split()]
 
     assert sorted(runs) == list(range(1, 41))
-    counted = dict(sql(home, "SELECT run, count(*) FROM event GROUP BY run"))  # type: ignore[arg-type]
+    counted: dict[object, object] = dict(sql(home, "SELECT run, count(*) FROM event GROUP BY run"))  # type: ignore[arg-type]
     assert counted == dict.fromkeys(runs, 40)
 
 

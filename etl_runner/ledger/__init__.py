@@ -1,7 +1,7 @@
 """What is remembered: every event of every run, in one SQLite file."""
 
 from etl_runner.ledger.locks import Holder, PipelineLock, alive, hold_pipeline_lock, hold_run_lock
-from etl_runner.ledger.past import JobEnd, JobPast
+from etl_runner.ledger.past import JobEnd, JobPast, matches
 from etl_runner.ledger.reader import LedgerReader
 from etl_runner.ledger.retention import prune
 from etl_runner.ledger.run import Run, RunState
@@ -19,5 +19,6 @@ __all__ = [
     "alive",
     "hold_pipeline_lock",
     "hold_run_lock",
+    "matches",
     "prune",
 ]

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from etl_runner.errors import LedgerError, RunLockedError
 from etl_runner.ledger.database import make_folder, setup_lock
+from etl_runner.ledger.trouble import explained
 from etl_runner.paths import Home
 
 
@@ -52,7 +53,7 @@ def hold_pipeline_lock(home: Home, pipeline: str, about: Holder) -> Iterator[Pip
     The lock's file stays; it is closed on exec unless its `fd` is made inheritable.
     """
     with _locked(home.lock(pipeline), home=home) as fd:
-        with setup_lock(home.ledger):  # so that whoever comes too late reads the winner's name
+        with explained(home.ledger), setup_lock(home.ledger):  # so that whoever comes too late reads the winner's name
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

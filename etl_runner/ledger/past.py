@@ -51,11 +51,16 @@ def usual_seconds(ends: Iterable[JobEnd]) -> dict[str, float]:
     return {name: median(seconds) for name, seconds in {**by_template, **by_name}.items()}
 
 
+def matches(job: str, template: str, pattern: str) -> bool:
+    """Whether a job is meant by a name, a template's name, or a glob."""
+    return pattern in (job, template) or fnmatchcase(job, pattern)
+
+
 def pasts(ends: Iterable[JobEnd], pattern: str) -> list[JobPast]:
     """The past of every job whose name matches, or whose template is, `pattern`; in order of `ends`."""
     found: defaultdict[str, list[JobEnd]] = defaultdict(list)
     for end in ends:
-        if end.template == pattern or fnmatchcase(end.job, pattern):
+        if matches(end.job, end.template, pattern):
             found[end.job].append(end)
     return [_past(job, tuple(seen)) for job, seen in found.items()]
 

@@ -16,7 +16,7 @@ from etl_runner.errors import LedgerError, UsageError
 from etl_runner.events import Record, decode_event
 from etl_runner.ledger.database import connect_to_read, instant
 from etl_runner.ledger.locks import alive
-from etl_runner.ledger.past import JobEnd, JobPast, job_end, pasts, usual_seconds
+from etl_runner.ledger.past import JobEnd, JobPast, job_end, matches, pasts, usual_seconds
 from etl_runner.ledger.run import Run, RunRow, RunState
 from etl_runner.ledger.trouble import explained
 from etl_runner.model import Outcome, Plan
@@ -102,6 +102,12 @@ class LedgerReader:
         for templates in self._templates(limit=limit).values():
             found |= dict.fromkeys([*templates.values(), *templates])
         return list(found)
+
+    def last_run_with(self, pattern: str, *, limit: int = 50) -> int | None:
+        """The latest run whose plan has a job that is meant by `pattern`; None if none of the last ones has."""
+        runs = sorted(self._templates(limit=limit).items(), reverse=True)
+        found = (run for run, jobs in runs if any(matches(job, template, pattern) for job, template in jobs.items()))
+        return next(found, None)
 
     def close(self) -> None:
         self._connection.close()

@@ -11,7 +11,7 @@ from typing import Self
 
 import msgspec
 
-from etl_runner.events import Record, encode_event
+from etl_runner.events import Event, Record
 from etl_runner.ledger.database import connect, instant, transaction
 from etl_runner.ledger.trouble import explained
 from etl_runner.model import Plan
@@ -43,12 +43,12 @@ class Ledger:
         and no reader ever takes the new run for a lost one. If it raises, there is no run.
         The plan is kept without the values of its jobs' environments, which may be secrets.
         """
-        body = msgspec.json.encode(_without_secrets(plan))
-        key = hashlib.sha256(body).hexdigest()
+        body = _text(_without_secrets(plan))
+        key = hashlib.sha256(body.encode()).hexdigest()
         with explained(self.path):
             self._synchronize(durable=True)
             with transaction(self._connection):
-                self._connection.execute("INSERT OR IGNORE INTO plan VALUES (?, ?)", (key, body.decode()))
+                self._connection.execute("INSERT OR IGNORE INTO plan VALUES (?, ?)", (key, body))
                 run = self._connection.execute(
                     "INSERT INTO run (started_at, pipeline, plan) VALUES (?, ?, ?)",
                     (instant(at), plan.pipeline, key),
@@ -102,8 +102,19 @@ def _row(record: Record) -> tuple[int, int, str, str, str | None, int | None, st
         str(event.__struct_config__.tag),
         getattr(event, "job", None),
         getattr(event, "attempt", None),
-        encode_event(event),
+        _text(event),
     )
+
+
+def _text(value: Event | Plan) -> str:
+    """JSON; what the system gave us and is no valid text (names of files, arguments) has `?` in it."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        import json
+
+        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+        return text.encode(errors="replace").decode()
 
 
 def _without_secrets(plan: Plan) -> Plan:

@@ -1,0 +1,237 @@
+"""One run, or one job of it, as lines and as JSON documents."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from etl_runner import words
+from etl_runner.events import AttemptExited, Record
+from etl_runner.ledger.run import Run, RunState
+from etl_runner.look import STYLES, Line, Look
+from etl_runner.model import Job, Outcome, Plan
+from etl_runner.paths import Home
+from etl_runner.report.history import VERSION, result, run_document
+from etl_runner.report.style import fitted, instant, read_failure_tail, short_path
+from etl_runner.report.summary import summary_lines
+from etl_runner.report.table import table
+from etl_runner.timeline import Timeline, Track, Try
+
+LABEL = 12
+
+
+def timeline_of(run: Run, plan: Plan, records: Iterable[Record], *, now: datetime) -> Timeline:
+    """The run's timeline: up to now if it is going on, closed if it was lost."""
+    timeline = Timeline(plan, records)
+    timeline.run = run.id
+    timeline.began = timeline.began or run.started_at
+    if run.state is RunState.LOST:
+        timeline.abandon()
+    elif run.state is RunState.RUNNING:
+        timeline.latest = max(timeline.latest, timeline.offset(now))
+    return timeline
+
+
+def only(plan: Plan, jobs: Sequence[Job]) -> Plan:
+    """The plan as if these were all of its jobs."""
+    return msgspec.structs.replace(plan, jobs=tuple(jobs))
+
+
+def run_lines(
+    run: Run, timeline: Timeline, *, home: Home, look: Look, now: datetime, cwd: Path, everything: bool
+) -> list[Line]:
+    """The header, and the summary of a run that is over, or the table so far of one that is going on."""
+    lines = _header(run, look, now, cwd)
+    if run.is_over:
+        return [*lines, *summary_lines(timeline, home=home, look=look, cwd=cwd, everything=everything)]
+    going = f"going on for {words.duration(timeline.latest)}"
+    last: Line = [(result(run, look)[0], "bold cyan"), (f"  {going}", "")]
+    return [*lines, *table(timeline, [], look, everything=everything), [], last]
+
+
+def some_jobs_lines(run: Run, timeline: Timeline, *, look: Look, now: datetime, cwd: Path) -> list[Line]:
+    """The header, and the rows of the timeline's jobs."""
+    return [*_header(run, look, now, cwd), *table(timeline, [], look, everything=True)]
+
+
+def job_lines(run: Run, track: Track, timeline: Timeline, *, home: Home, look: Look, cwd: Path) -> list[Line]:
+    """One job of a run: what was asked for, every attempt, the last lines of its log."""
+    job = track.job
+    mark, style = _mark(track, look)
+    title = f"{mark} {words.clean(job.name)}"
+    state: Line = [(title, f"bold {style}"), (f"  {_state(track)}", ""), (f"  run {run.id}", "dim")]
+    lines = [fitted(state, look.width, more=look.glyphs.more), []]
+    lines += [line for label, text in _asked(job, look) for line in _labelled(label, text, look)]
+    lines += _labelled("metrics", words.metrics(track.metrics, dot=look.glyphs.dot), look)
+    if track.tries:
+        lines += [[], *_attempts(track, timeline, look), *_last_lines(run, track, home, look, cwd)]
+    return lines
+
+
+def run_show_document(run: Run, timeline: Timeline, *, home: Home) -> dict[str, Any]:
+    jobs = [_track_document(track, timeline, home) for track in timeline.tracks.values()]
+    return {"version": VERSION, "run": run_document(run), "jobs": jobs}
+
+
+def job_show_document(run: Run, track: Track, timeline: Timeline, *, home: Home) -> dict[str, Any]:
+    job = track.job
+    asked = {
+        "argv": list(job.argv),
+        "cwd": job.cwd,
+        "env": sorted(job.env),
+        "params": job.params,
+        "needs": list(job.needs),
+        "pools": job.pools,
+        "timeout": job.timeout,
+        "retries": job.retry.count,
+        "tags": list(job.tags),
+    }
+    tail = read_failure_tail(home.log(run.id, job.name, track.tries[-1].number)) if track.tries else []
+    fields = {**_track_document(track, timeline, home), **asked, "tail": tail}
+    return {"version": VERSION, "run": run_document(run), "job": fields}
+
+
+def _header(run: Run, look: Look, now: datetime, cwd: Path) -> list[Line]:
+    said, style = result(run, look)
+    took = words.duration(run.seconds) if run.seconds is not None else ""
+    dot = f" {look.glyphs.dot} "
+    by = f" by {words.clean(run.by)}" if run.by else ""
+    about = [words.clean(run.pipeline), *([words.clean(run.profile)] if run.profile else []), said]
+    lines: list[Line] = [[(f"Run {run.id}", "bold"), (dot + dot.join(about[:-1]) + dot, ""), (said, style)], []]
+    lines += _labelled("started", f"{instant(run.started_at, now=now)}:{run.started_at:%S}{by}", look)
+    lines += _labelled("took", took + (f", exit status {run.exit}" if run.exit else ""), look)
+    lines += _labelled("command", words.clean(shlex.join(run.command)), look)
+    lines += _labelled("config", words.clean(short_path(Path(run.config), cwd=cwd)) if run.config else "", look)
+    return [*(fitted(line, look.width, more=look.glyphs.more) for line in lines), []]
+
+
+def _labelled(label: str, text: str, look: Look) -> list[Line]:
+    """The text beside its label, folded; nothing if there is no text."""
+    rows = words.fold(text, max(look.width - LABEL, 20)) if text else []
+    labels = [label, *[""] * len(rows)]
+    return [[(f" {name:<{LABEL - 1}}", "bold"), (row, "")] for name, row in zip(labels, rows, strict=False)]
+
+
+def _asked(job: Job, look: Look) -> list[tuple[str, str]]:
+    limits = [
+        *([f"timeout {words.limit(job.timeout)}"] if job.timeout is not None else []),
+        *([f"{job.retry.count} retries"] if job.retry.count else []),
+        *(f"pool {words.clean(name)}" for name in job.pools),
+        *(["optional"] if job.optional else []),
+    ]
+    return [
+        ("phase", words.clean(job.phase)),
+        ("command", words.clean(shlex.join(job.argv))),
+        ("in", words.clean(job.cwd)),
+        ("env", ", ".join(map(words.clean, sorted(job.env)))),
+        ("needs", words.names(job.needs, most=20)),
+        ("limits", f" {look.glyphs.dot} ".join(limits)),
+    ]
+
+
+def _attempts(track: Track, timeline: Timeline, look: Look) -> list[Line]:
+    lines: list[Line] = [[(f" {'Attempt':<8} {'Started':<9} {'Time':>8}  Ended", "bold")]]
+    for attempt in track.tries:
+        at = _started_at(attempt, timeline).astimezone().strftime("%H:%M:%S")
+        took = attempt.exited.seconds if attempt.exited else (attempt.end or timeline.latest) - attempt.start
+        text = f" {attempt.number:<8} {at:<9} {words.duration(took):>8}  {attempt_words(track, attempt)}"
+        figures = words.metrics(attempt.exited.metrics, dot=look.glyphs.dot) if attempt.exited else ""
+        truncated = "log truncated" if attempt.exited and attempt.exited.log_truncated else ""
+        line = "   ".join(filter(None, [text, figures, truncated]))
+        lines.append(fitted([(line, "")], look.width, more=look.glyphs.more))
+        warnings = attempt.exited.warnings if attempt.exited else ()
+        lines += [[(f"{'':20}{look.glyphs.warn} {words.clean(warning)}", "yellow")] for warning in warnings]
+    return lines
+
+
+def attempt_words(track: Track, attempt: Try) -> str:
+    """How an attempt ended, or that it did not (yet)."""
+    if attempt.exited is None:
+        return "lost" if track.outcome is Outcome.LOST else "running"
+    ended = _exit_words(attempt.exited)
+    is_last = attempt is track.tries[-1]
+    if is_last and track.outcome in (Outcome.TIMED_OUT, Outcome.CANCELLED):
+        return f"{track.outcome.value.replace('-', ' ')}, {ended}"
+    return ended
+
+
+def _exit_words(exited: AttemptExited) -> str:
+    if exited.error:
+        return words.clean(exited.error)
+    if exited.signal is not None:
+        return f"killed by {words.signal_name(exited.signal)}"
+    return f"exit {exited.exit}"
+
+
+def _last_lines(run: Run, track: Track, home: Home, look: Look, cwd: Path) -> list[Line]:
+    path = home.log(run.id, track.job.name, track.tries[-1].number)
+    tail = read_failure_tail(path)
+    where = short_path(path, cwd=cwd)
+    room = max(look.width - 4, 20)
+    rows: list[Line] = [
+        [(f"  {look.glyphs.side} ", "dim"), (row, "")] for line in tail for row in words.fold(line, room)
+    ]
+    if not rows:
+        rows = [[("  it printed nothing" if path.exists() else "  its log is gone", "dim")]]
+    return [[], [(" log ", "bold"), (where, "")], *rows]
+
+
+def _track_document(track: Track, timeline: Timeline, home: Home) -> dict[str, Any]:
+    job, end = track.job, track.finished
+    return {
+        "job": job.name,
+        "template": job.template,
+        "phase": job.phase,
+        "state": end.outcome.value if end else track.stage.value,
+        "seconds": end.seconds if end else None,
+        "start": track.start,
+        "exit": end.exit if end else None,
+        "signal": end.signal if end else None,
+        "metrics": track.metrics,
+        "because": list(end.because) if end else [],
+        "reason": end.reason if end else "",
+        "optional": job.optional,
+        "attempts": [_attempt_document(a, track, timeline, home) for a in track.tries],
+    }
+
+
+def _attempt_document(attempt: Try, track: Track, timeline: Timeline, home: Home) -> dict[str, Any]:
+    exited = attempt.exited
+    return {
+        "attempt": attempt.number,
+        "started_at": _started_at(attempt, timeline).isoformat(timespec="milliseconds"),
+        "seconds": exited.seconds if exited else None,
+        "exit": exited.exit if exited else None,
+        "signal": exited.signal if exited else None,
+        "error": exited.error if exited else "",
+        "metrics": exited.metrics if exited else {},
+        "warnings": list(exited.warnings) if exited else [],
+        "log": str(home.log(timeline.run, track.job.name, attempt.number)),
+        "log_truncated": exited.log_truncated if exited else False,
+    }
+
+
+def _started_at(attempt: Try, timeline: Timeline) -> datetime:
+    assert timeline.began
+    return timeline.began + timedelta(seconds=attempt.start)
+
+
+def _mark(track: Track, look: Look) -> tuple[str, str]:
+    if track.outcome is None:
+        return (look.glyphs.running, "cyan") if track.tries else (look.glyphs.rest, "dim")
+    return look.glyphs.of(track.outcome), STYLES[track.outcome]
+
+
+def _state(track: Track) -> str:
+    end = track.finished
+    if end is None:
+        return track.stage.value
+    took = f", {words.duration(track.seconds)}" if track.tries else ""
+    if end.outcome.is_good:
+        return f"{end.outcome.value}{took}" + (f", at attempt {end.attempt}" if end.attempt > 1 else "")
+    return words.ending_words(track.job, end, error=words.error_of(track.exited)) + took
