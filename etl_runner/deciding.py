@@ -13,13 +13,11 @@ UNNOTICED = 0.05
 
 
 class Link(Struct, frozen=True, kw_only=True):
-    """One job of the deciding path. It stood ready for `waited` seconds; `pools` are those it waited for,
-    empty if it waited for a worker."""
+    """One job of the deciding path. It stood ready for `waited` seconds before it was started."""
 
     job: str
     seconds: float
     waited: float
-    pools: tuple[str, ...] = ()
 
 
 def deciding_path(timeline: Timeline) -> tuple[Link, ...]:
@@ -35,7 +33,8 @@ def deciding_path(timeline: Timeline) -> tuple[Link, ...]:
     track: Track | None = max(ran, key=_end)
     while track is not None:
         if track.tries:
-            links.append(_link(timeline, track))
+            waited = track.waited if track.waited > UNNOTICED else 0.0
+            links.append(Link(job=track.job.name, seconds=track.seconds, waited=waited))
         track = _last_need(timeline, track)
     return tuple(reversed(links))
 
@@ -50,13 +49,12 @@ def _last_need(timeline: Timeline, track: Track) -> Track | None:
     return max(over, key=_end, default=None)
 
 
-def _link(timeline: Timeline, track: Track) -> Link:
-    waited = track.waited if track.waited > UNNOTICED else 0.0
-    pools: tuple[str, ...] = ()
-    if waited and track.job.pools and track.start is not None and track.ready is not None:
-        all_busy = busy_share(timeline, track.ready, track.start)
-        pools = tuple(track.job.pools) if all_busy < 0.5 else ()
-    return Link(job=track.job.name, seconds=track.seconds, waited=waited, pools=pools)
+def pools_waited_for(timeline: Timeline, job: str) -> tuple[str, ...]:
+    """The pools a job stood ready for; empty if what it waited for was a worker."""
+    track = timeline.tracks[job]
+    if not track.job.pools or track.start is None or track.ready is None:
+        return ()
+    return tuple(track.job.pools) if busy_share(timeline, track.ready, track.start) < 0.5 else ()
 
 
 def attempts(timeline: Timeline) -> Iterator[tuple[float, float]]:

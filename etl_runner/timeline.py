@@ -168,8 +168,7 @@ class Timeline:
         """Take in the next record."""
         if self.began is None:
             self.began, self.run = record.at, record.run
-        now = self.offset(record.at)
-        self.latest = max(self.latest, now)
+        now = self.latest = max(self.latest, self.offset(record.at))  # also where the clock was set back
         match record.event:
             case RunStarted():
                 self.started = record.event

@@ -41,9 +41,10 @@ def duration(seconds: float) -> str:
 
 def about(seconds: float) -> str:
     """An estimate: `~4.9s`, `~35s`, `~2m 00s`."""
-    if seconds >= 10 and round(seconds) < 60:
-        return f"~{seconds:.0f}s"
-    return "~" + duration(seconds)
+    if seconds < 10:
+        return "~" + duration(seconds)
+    whole = round(seconds)
+    return f"~{whole}s" if whole < 60 else "~" + duration(whole)
 
 
 def limit(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from etl_runner import words
-from etl_runner.deciding import Link, busy, work, workers
+from etl_runner.deciding import Link, busy, pools_waited_for, work, workers
 from etl_runner.look import Line, Look
 from etl_runner.model import Plan, RunStatus
 from etl_runner.timeline import Timeline, Track
@@ -20,9 +20,10 @@ def findings(timeline: Timeline, path: Sequence[Link], look: Look) -> list[Line]
     """The lines below the table, each with its label."""
     if not path:
         return []
+    whole = timeline.finished is not None and timeline.finished.status is not RunStatus.CANCELLED
     said = [
-        ("decided by", _decided_by(path, look)),
-        ("", _waits(timeline, path)),
+        ("decided by", _decided_by(path, look) if whole else []),
+        ("", _waits(timeline, path) if whole else []),
         ("slowest", _slowest(timeline, look)),
         ("workers", _workers(timeline, look)),
         ("flaky", _flaky(timeline)),
@@ -50,7 +51,8 @@ def _waits(timeline: Timeline, path: Sequence[Link]) -> Iterator[str]:
     notable = [link for link in path if link.waited >= 0.02 * timeline.seconds]
     what_if = "; ".join(_what_if(timeline))
     for link in sorted(notable, key=lambda link: -link.waited)[:2]:
-        place = f"pool {words.names(link.pools)}" if link.pools else "a worker"
+        pools = pools_waited_for(timeline, link.job)
+        place = f"pool {words.names(pools)}" if pools else "a worker"
         text = f"{words.clean(link.job)} waited {words.duration(link.waited)} for {place}"
         yield f"{text}; {what_if}" if what_if else text
         what_if = ""

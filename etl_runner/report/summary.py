@@ -52,7 +52,7 @@ def summary_lines(
         *findings(timeline, path, look),
         [],
         *failures(timeline, home=home, look=look, cwd=cwd or Path.cwd()),
-        verdict(timeline, look),
+        *verdict(timeline, look),
     ]
 
 

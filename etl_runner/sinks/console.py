@@ -144,7 +144,7 @@ class ConsoleSink:
             case JobFinished(job=job, outcome=outcome) if outcome.is_failure and job in self._timeline.tracks:
                 return self._lines.finished(self._timeline.tracks[job], event)
             case RunFinished(status=status) if status is not RunStatus.SUCCEEDED:
-                return [self._lines.verdict()]
+                return self._lines.verdict()
             case _:
                 return []
 

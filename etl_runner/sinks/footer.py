@@ -42,18 +42,19 @@ def footer(timeline: Timeline, moment: Moment, look: Look, *, height: int) -> li
 
 
 def _title(timeline: Timeline, moment: Moment, look: Look) -> Line:
-    plan = timeline.plan
-    parts = [f"run {timeline.run}"]
-    if plan.profile:
-        parts.append(words.clean(plan.profile))
-    parts.append(words.count(workers(timeline), "worker"))
-    parts.append(f"{words.duration(moment.now)} elapsed")
+    """Name, run, profile, workers, time gone, time left; in little room without workers and profile."""
+    plan, dot = timeline.plan, f" {look.glyphs.dot} "
+    head = [f" {words.clean(plan.pipeline)}", f"run {timeline.run}"]
+    middle = [words.clean(plan.profile)] if plan.profile else []
+    middle.append(words.count(workers(timeline), "worker"))
+    tail = [f"{words.duration(moment.now)} elapsed"]
     if timeline.stop is not None:
-        parts.append("stopping")
+        tail.append("stopping")
     elif moment.left is not None:
-        parts.append(f"{words.about(moment.left)} left")
-    dot = f" {look.glyphs.dot} "
-    return [(" " + words.clean(plan.pipeline), "bold"), (dot + dot.join(parts), "")]
+        tail.append(f"{words.about(moment.left)} left")
+    while middle and words.cells(dot.join([*head, *middle, *tail])) > look.width:
+        middle.pop()
+    return [(head[0], "bold"), (dot + dot.join([*head[1:], *middle, *tail]), "")]
 
 
 def _phases(timeline: Timeline, look: Look, *, most: int) -> list[Line]:

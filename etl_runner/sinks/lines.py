@@ -119,8 +119,8 @@ class Lines:
         """In place of output that came too fast to be read."""
         return [(f"{self.look.glyphs.more} {words.count(number, 'line')} of output left out, see the logs", "dim")]
 
-    def verdict(self) -> Line:
-        """How the run ended, in one line."""
+    def verdict(self) -> list[Line]:
+        """How the run ended."""
         return verdict(self._timeline, self.look)
 
     def _line(self, glyph: str, style: str, track: Track, seconds: float | None, detail: str) -> Line:
@@ -147,14 +147,16 @@ def fitted(line: Line, width: int, *, more: str) -> Line:
     return cut
 
 
-def verdict(timeline: Timeline, look: Look) -> Line:
+def verdict(timeline: Timeline, look: Look) -> list[Line]:
     """How the run ended: `FAILED  21 ok · 1 failed · 3 skipped in 27.3s      details: etl-run show 42`."""
     status, style = _status(timeline)
-    dot = f" {look.glyphs.dot} "
-    text = f"  {dot.join(tally(timeline))} in {words.duration(timeline.seconds)}"
+    text = f"  {f' {look.glyphs.dot} '.join(tally(timeline))} in {words.duration(timeline.seconds)}"
     hint = f"details: etl-run show {timeline.run}"
     gap = look.width - words.cells(status + text) - len(hint)
-    return [(status, style), (text, ""), (" " * max(min(gap, 6), 2) + hint, "dim")]
+    if gap < 2:
+        rows = words.fold(status + text, look.width)
+        return [[(row, style if row.startswith(status) else "")] for row in rows] + [[(hint, "dim")]]
+    return [[(status, style), (text, ""), (" " * min(gap, 6) + hint, "dim")]]
 
 
 def _status(timeline: Timeline) -> tuple[str, str]:

@@ -41,13 +41,12 @@ class LiveScreen:
     def frame(self, above: Sequence[Line], footer: Sequence[Line], *, width: int, height: int) -> None:
         """One write: the new permanent lines, then the footer."""
         self._console.size = ConsoleDimensions(width, height)
-        self._live.update(_text(footer))
-        if not self._live.is_started:
-            self._live.start()
-        if above:
-            self._console.print(_text(above), crop=False)
-        else:
-            self._live.refresh()
+        with self._console:  # one write for both
+            if not self._live.is_started:
+                self._live.start()
+            if above:
+                self._console.print(_text(above), crop=False)
+            self._live.update(_text(footer), refresh=True)
 
     def close(self, above: Sequence[Line]) -> None:
         """Print the last lines and take the footer away."""
