@@ -1,7 +1,5 @@
 """The pipeline file's tables and keys, as structs: reader, JSON Schema and reference all follow them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from msgspec.structs import fields, replace
+from msgspec.structs import replace
 
 from etl_runner.pipeline.file import NAME, WORD, File, JobTable, Limits, MatrixCommand
 from etl_runner.pipeline.matrix import (
@@ -246,7 +246,7 @@ class JobReader:
 
 
 STAND_IN = "0"  # a matrix value where the real ones could not be found
-_DEFAULTS = frozenset(field.name for field in fields(Limits))
+_DEFAULTS = frozenset(Limits.__struct_fields__)
 
 
 def with_defaults(job: JobTable, defaults: Limits) -> JobTable:

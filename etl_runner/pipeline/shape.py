@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
-from msgspec.structs import fields
+from msgspec.structs import FieldInfo, fields
 
 from etl_runner.pipeline.file import Changes, File, JobTable, Limits, PhaseTable, PipelineTable
 from etl_runner.pipeline.positions import Path
@@ -64,7 +65,7 @@ class _Shape:
         if get_origin(kind) is dict:
             item = get_args(kind)[1]
             return self._kept({key: self.value(item, inner, (*path, key)) for key, inner in value.items()})
-        known = {field.name: field for field in fields(kind)}
+        known = _fields(kind)
         cleaned = self._kept(
             {key: self.value(known[key].type, inner, (*path, key)) for key, inner in value.items() if key in known}
         )
@@ -96,7 +97,7 @@ class _Shape:
         """Add the problem; returns the known key that was probably meant, or nothing."""
         from etl_runner.pipeline.words import key_meant
 
-        names = [field.name for field in fields(kind)]
+        names = list(_fields(kind))
         meant = key_meant(key, names)
         cure = f"did you mean {meant!r}?" if meant else _belongs(key, kind)
         if not cure and len(names) <= 10:
@@ -105,10 +106,15 @@ class _Shape:
         return meant
 
 
+@cache
+def _fields(kind: type[Struct]) -> dict[str, FieldInfo]:
+    return {field.name: field for field in fields(kind)}
+
+
 def _belongs(key: str, kind: type[Struct]) -> str:
     """Where a key belongs that is known elsewhere."""
     for where, table in _TABLES.items():
-        if table is not kind and key in (field.name for field in fields(table)):
+        if table is not kind and key in _fields(table):
             return f"{key!r} belongs in {where}"
     return ""
 

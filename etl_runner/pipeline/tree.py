@@ -9,6 +9,7 @@ from msgspec import Struct
 from etl_runner.model import Plan, When
 from etl_runner.pipeline.durations import format_duration
 from etl_runner.pipeline.groups import Group, groups
+from etl_runner.pipeline.nesting import Nesting
 
 _ASCII = str.maketrans("├└│─…·×", "|`|-~-x")
 _NAME = 25
@@ -98,11 +99,10 @@ class _Branches:
         self.width = width
         self.estimates = estimates
         self.usual = usual
-        self.by_name = {group.name: group for group in members}
-        self.above: dict[str, set[str]] = {}
+        self.tree = Nesting(members)
         self.children: dict[str, list[Group]] = {}
         for group in members:
-            self.children.setdefault(self._parent(group), []).append(group)
+            self.children.setdefault(self.tree.parent[group.name], []).append(group)
 
     def lines(self) -> Iterator[str]:
         pending = self._placed("", "")
@@ -118,24 +118,6 @@ class _Branches:
         placed = [_Line(lead=f"{lead}├─ ", under=f"{lead}│  ", group=group) for group in groups[:-1]]
         placed += [_Line(lead=f"{lead}└─ ", under=f"{lead}   ", group=group) for group in groups[-1:]]
         return placed[::-1]
-
-    def _parent(self, group: Group) -> str:
-        """The one group of the phase this one waits for last, if there is just one."""
-        near = [name for name in group.needs if name in self.by_name and name != group.name]
-        last = [name for name in near if not any(name in self._ancestors(o) for o in near if o != name)]
-        return last[0] if len(last) == 1 else ""
-
-    def _ancestors(self, name: str) -> set[str]:
-        if name not in self.above:
-            found: set[str] = set()
-            pending = [name]
-            while pending:
-                for need in self.by_name[pending.pop()].needs:
-                    if need in self.by_name and need not in found:
-                        found.add(need)
-                        pending.append(need)
-            self.above[name] = found
-        return self.above[name]
 
     def _drawn(self, line: _Line, *, has_children: bool) -> Iterator[str]:
         group = line.group
@@ -157,8 +139,7 @@ class _Branches:
 
     def _facts(self, group: Group) -> Iterator[str]:
         job = group.jobs[0]
-        needs = [name for name in group.told if name != self._parent(group) and not self._is_above(name, group)]
-        if needs:
+        if needs := self.tree.told(group):
             yield f"after {', '.join(needs)}"
         for pool, places in job.pools.items():
             yield (
@@ -173,10 +154,6 @@ class _Branches:
             yield "runs always" if job.when is When.ALWAYS else "runs after a failure"
         if job.optional:
             yield "optional"
-
-    def _is_above(self, name: str, group: Group) -> bool:
-        parent = self._parent(group)
-        return bool(parent) and name in self._ancestors(parent)
 
 
 def short_seconds(seconds: float) -> str:
