@@ -140,6 +140,7 @@ class Clock:
         return BEGAN + timedelta(seconds=self.seconds)
 
 
+END = b"\x1e"
 _TOKEN = re.compile(r"\x1b\[(?P<args>[0-9;?]*)(?P<final>[A-Za-z])|(?P<char>[\s\S])")
 
 
@@ -169,7 +170,7 @@ class Terminal:
 
     def _put(self, char: str) -> None:
         if char == "\n":
-            self.row += 1
+            self.row, self.column = self.row + 1, 0
             if self.row == len(self.rows):
                 self.rows.append([])
         elif char == "\r":
@@ -206,14 +207,15 @@ class Pty:
         self.stream = stream
         self._master = master
 
-    def read(self, *, until: str, timeout: float = 10.0) -> str:
-        """Everything up to and including the text `until`."""
-        data = ""
-        while until not in data:
+    def read(self, *, timeout: float = 10.0) -> str:
+        """Everything written so far. What is written by another thread must have been written when this is called."""
+        os.write(self.stream.fileno(), END)
+        data = b""
+        while not data.endswith(END):
             ready, _, _ = select.select([self._master], [], [], timeout)
-            assert ready, f"{until!r} never came, only {data!r}"
-            data += os.read(self._master, 65536).decode()
-        return data
+            assert ready, f"no end, only {data!r}"
+            data += os.read(self._master, 65536)
+        return data.removesuffix(END).decode().replace("\r\n", "\n")
 
     def hang_up(self) -> None:
         os.close(self._master)
@@ -224,9 +226,6 @@ class Pty:
 def pty(*, columns: int = 80, lines: int = 24, encoding: str = "utf-8") -> Iterator[Pty]:
     master, slave = os.openpty()
     tty.setraw(slave)
-    attributes = termios.tcgetattr(slave)
-    attributes[1] |= termios.OPOST | termios.ONLCR
-    termios.tcsetattr(slave, termios.TCSANOW, attributes)
     ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     with os.fdopen(slave, "w", encoding=encoding) as stream:
         terminal = Pty(stream, master)
