@@ -211,6 +211,8 @@ def test_any_folder_name_will_do(open_folder: Path, name: str) -> None:
         answer = subprocess.run([server.psql, server.url, "-tAc", "SELECT 1"], capture_output=True, check=True)
         assert answer.stdout == b"1\n"
 
+    assert not EmbeddedPostgres(open_folder / name / "pg").is_running()
+
 
 def test_a_hold_outlives_the_thread_that_took_it(open_folder: Path) -> None:
     embedded = EmbeddedPostgres(open_folder / "pg")

@@ -95,6 +95,14 @@ def give(path: Path, account: Account) -> None:
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
 
 
+def name_of(uid: int) -> str:
+    """A user's name, for messages."""
+    try:
+        return repr(pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        return f"user id {uid}"
+
+
 def server_environment(env: Mapping[str, str]) -> dict[str, str]:
     """What the server may see of our environment: no secrets, no PG* settings, messages in English."""
     kept = {name: env[name] for name in ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in env}

@@ -121,9 +121,6 @@ def _initdb_options(binaries: Binaries) -> list[str]:
 
 
 def _start(place: Place, binaries: Binaries) -> None:
-    folder = make_socket_folder(place)
-    write_new(place.settings, configuration().encode(), place.account)
-    place.pinned.unlink(missing_ok=True)
     alive = open_lock(place.alive, place.account)
     try:
         if not take(alive):
@@ -134,7 +131,9 @@ def _start(place: Place, binaries: Binaries) -> None:
             )
         # Nobody of this server is alive: what it left cannot be used, and its pid may be a stranger's by now.
         (place.data / "postmaster.pid").unlink(missing_ok=True)
-        logged = _launch(place, binaries, folder, alive)
+        place.pinned.unlink(missing_ok=True)
+        write_new(place.settings, configuration().encode(), place.account)
+        logged = _launch(place, binaries, make_socket_folder(place), alive)
     finally:
         os.close(alive)  # from now on it is held by the server's processes alone
     if not _wait_until_ready(place, binaries):

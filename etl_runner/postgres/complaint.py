@@ -10,7 +10,7 @@ from etl_runner.errors import WarehouseError
 
 SHOWN_LINES = 8
 TELLING = re.compile(r"\b(FATAL|PANIC|ERROR|DETAIL|HINT|error|could not|cannot|denied|No space)\b")
-PREFIX = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+ \w+ \[\d+\]\s+(\S+ )?")
+PREFIX = re.compile(r"^\d{4}-\d\d-\d\d .*? \[\d+\] .*?(?=\b[A-Z]+: )")
 HINTS = {
     "No space left on device": "free some space on that disk; nothing is lost",
     "Disk quota exceeded": "free some of the disk quota; nothing is lost",

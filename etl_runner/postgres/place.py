@@ -15,7 +15,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from etl_runner.errors import WarehouseError
-from etl_runner.postgres.account import Account, account_for, give, reaches
+from etl_runner.postgres.account import Account, account_for, give, name_of, reaches
 from etl_runner.postgres.binaries import state_folder
 
 DATABASE = "warehouse"
@@ -182,7 +182,7 @@ def _check_owner(place: Place) -> None:
         give(place.base, place.account)
         return
     raise WarehouseError(
-        f"{place.base} belongs to user id {owner}, and PostgreSQL would run as {place.account.name!r}",
+        f"{place.base} belongs to {name_of(owner)}, and PostgreSQL would run as {place.account.name!r}",
         hint="run as the owner of the warehouse, give the folder to this user, or set DATABASE_URL",
     )
 

@@ -39,7 +39,7 @@ def signal_all(place: Place, number: signal.Signals) -> None:
 
 def _noted_pid(place: Place) -> int | None:
     try:
-        pid = int((place.data / "postmaster.pid").read_text(encoding="ascii").partition("\n")[0])
+        pid = int((place.data / "postmaster.pid").read_bytes().partition(b"\n")[0])
     except (OSError, ValueError):
         return None
     return pid if pid > 1 else None
