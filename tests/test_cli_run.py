@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -133,7 +134,7 @@ def test_quiet_says_what_failed(tmp_path: Path) -> None:
 def test_verbose_shows_the_output_of_jobs(tmp_path: Path) -> None:
     ended = Project(tmp_path, BAD).run("all", "-v")
 
-    assert "bad │ the reason" in ended.stderr
+    assert re.search(r"^bad +│ the reason$", ended.stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ def test_job_adds_what_stands_behind_two_dashes(tmp_path: Path) -> None:
 
     ended = project.run("job", "say", "-v", "--", "--two", "x y")
 
-    assert "say │ one --two x y" in ended.stderr
+    assert re.search(r"^say +│ one --two x y$", ended.stderr, re.MULTILINE)
 
 
 def test_job_help_lists_its_parameters_from_the_file(tmp_path: Path) -> None:
@@ -249,7 +250,9 @@ def test_wrong_use_ends_with_2_says_the_cure_and_runs_nothing(tmp_path: Path, wo
 
 
 def test_without_a_pipeline_file_the_error_says_where_it_was_looked_for(tmp_path: Path) -> None:
-    ended = subprocess.run([*ETL_RUN, "all"], cwd=tmp_path, env=clean_env(), capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [*ETL_RUN, "all"], cwd=tmp_path, env=clean_env(), capture_output=True, text=True, check=False
+    )
 
     assert ended.returncode == 2
     assert f"no etl.toml in {tmp_path} or any folder above it" in ended.stderr
@@ -283,7 +286,7 @@ def test_two_runs_of_a_pipeline_never_overlap(tmp_path: Path) -> None:
     first.communicate(timeout=30)
 
     assert second.returncode == 75
-    assert f"run 1 of 'demo'".replace("demo", tmp_path.name) in second.stderr or "run 1 of" in second.stderr
+    assert "run 1 of " in second.stderr
     assert f"pid {first.pid}" in second.stderr
 
 
@@ -304,7 +307,7 @@ def test_a_signal_ends_the_run_gracefully_with_its_summary(tmp_path: Path, numbe
 
 
 def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
-    text = "[jobs.stubborn]\nshell = true\ngrace = \"90s\"\nrun = \"trap 'touch asked' TERM; touch up; while :; do sleep 0.05; done\"\n"
+    text = '[jobs.stubborn]\nshell = true\ngrace = "90s"\nrun = "trap \'touch asked\' TERM; touch up; while :; do sleep 0.05; done"\n'
     project = Project(tmp_path, text)
     running = project.start("all")
     until((tmp_path / "up").exists)
@@ -328,7 +331,7 @@ def test_the_run_after_a_killed_one_works_and_the_killed_one_is_lost(tmp_path: P
     history = json.loads(project.run("history", "-o", "json").stdout)
 
     assert ended.returncode == 0
-    assert [run["state"] if "state" in run else run["status"] for run in history["runs"]] == ["succeeded", "lost"]
+    assert [run["state"] for run in history["runs"]] == ["succeeded", "lost"]
 
 
 def test_the_readers_end_of_a_pipe_may_close(tmp_path: Path) -> None:
@@ -342,11 +345,11 @@ def test_the_readers_end_of_a_pipe_may_close(tmp_path: Path) -> None:
     assert len(ended.stdout.splitlines()) == 1
     assert "Traceback" not in ended.stderr
     shown = json.loads(project.run("show", "1", "-o", "json").stdout)
-    assert shown["run"]["counts"] == {"succeeded": 6} if "run" in shown else shown["counts"] == {"succeeded": 6}
+    assert shown["run"]["counts"] == {"succeeded": 6}
 
 
 def test_a_cron_environment_is_enough(tmp_path: Path) -> None:
-    project = Project(tmp_path, '[jobs.which]\nrun = "python -c \'import msgspec\'"\n')
+    project = Project(tmp_path, "[jobs.which]\nrun = \"python -c 'import msgspec'\"\n")
     etl_run = Path(sys.executable).with_name("etl-run")
     cron = {"HOME": "/root", "LOGNAME": "root", "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
 
