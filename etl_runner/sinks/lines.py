@@ -182,12 +182,12 @@ def tally(timeline: Timeline) -> list[str]:
             forgiven += 1
         else:
             found[track.finished.outcome] += 1
-    said = [
-        f"{found[Outcome.SUCCEEDED] + found[Outcome.CACHED]:,} ok",
-        f"{found[Outcome.FAILED]:,} failed",
-        *(f"{found[o]:,} {o.value}" for o in (Outcome.TIMED_OUT, Outcome.LOST, Outcome.CANCELLED) if found[o]),
-        *([f"{forgiven:,} optional failed"] if forgiven else []),
-        f"{found[Outcome.SKIPPED]:,} skipped",
-    ]
+    good = found[Outcome.SUCCEEDED] + found[Outcome.CACHED]
+    order = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST, Outcome.CANCELLED, Outcome.SKIPPED)
+    told = [(found[o], o.value) for o in order]
+    told.insert(3, (forgiven, "optional failed"))
+    if good == len(timeline.tracks):  # say of a good run what it did not have, too
+        return [f"{good:,} ok", "0 failed", "0 skipped"]
+    said = [f"{good:,} ok", *(f"{number:,} {word}" for number, word in told if number)]
     unknown = len(timeline.tracks) - timeline.over
     return [*said, *([f"{unknown:,} open"] if unknown else [])]
