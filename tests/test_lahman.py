@@ -28,6 +28,7 @@ RUNS = {"2024": 1, "2025": 2, "2025 again": 3}
 EDITION = {"2024": "2024", "2025": "2025", "2025 again": "2025"}
 
 pytestmark = [
+    pytest.mark.timeout(300),
     pytest.mark.xdist_group("lahman"),
     pytest.mark.skipif(
         FOLDER is None,
@@ -127,6 +128,47 @@ def test_the_catalogue_lists_every_file_of_the_edition_in_alphabetical_order() -
     for edition in EDITIONS:
         assert names == sorted(file.stem for file in (FOLDER / edition).glob("*.csv"))
     assert names == list(TABLES)
+
+
+LINKS = {
+    "People": {"playerID"},
+    "Schools": {"schoolID"},
+    "Teams": {"yearID", "lgID", "teamID"},
+    "TeamsFranchises": {"franchID"},
+    "Parks": {"park.key"},
+}
+
+
+def test_every_link_between_tables_is_declared_as_a_reference() -> None:
+    catalogue = tomllib.loads((EXAMPLE / "tables.toml").read_text())
+
+    declared = {
+        (table["name"], reference["table"]) for table in catalogue["table"] for reference in table.get("references", ())
+    }
+
+    linked = {
+        (table["name"], parent)
+        for table in catalogue["table"]
+        for parent, columns in LINKS.items()
+        if columns <= set(table["columns"]) and table["name"] != parent
+    }
+    assert linked - declared == set()
+    assert {("HomeGames", "Teams"), ("SeriesPost", "Teams")} <= declared
+
+
+def test_keys_are_enforced_by_the_warehouse_where_the_data_has_them(loads: Loads) -> None:
+    with psycopg.connect(loads.url) as connection:
+        found = connection.execute(
+            "SELECT c.relname::text, array_agg(a.attname::text ORDER BY array_position(i.indkey, a.attnum))"
+            " FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
+            " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY(i.indkey)"
+            " WHERE i.indisprimary AND c.relnamespace = 'lahman'::regnamespace GROUP BY c.oid"
+        ).fetchall()
+
+    without = {"AllstarFull", "AwardsPlayers", "CollegePlaying"}
+    assert {table: tuple(columns) for table, columns in found} == {
+        table: key for table, key in lahman.KEYS.items() if table not in without
+    }
 
 
 @pytest.mark.parametrize("load", RUNS)

@@ -170,11 +170,17 @@ _NORMAL: Mapping[str, Callable[[str], str]] = {"numeric": _normal_number, "integ
 
 def _normalise(rows: list[Row], types: Iterable[str]) -> list[Row]:
     """Every value as PostgreSQL would print it; missing values stay ''."""
-    columns: list[Iterable[str]] = []
-    for kind, column in zip(types, zip(*rows, strict=True), strict=True):
-        normal = {value: _NORMAL.get(kind, str)(value) for value in set(column)}
-        columns.append(map(normal.__getitem__, column))
-    return list(zip(*columns, strict=True))
+    columns = list(zip(*rows, strict=True))
+    other = {place: column for place, column in enumerate(map(_normal_column, columns, types)) if column}
+    return list(zip(*(other.get(n, column) for n, column in enumerate(columns)), strict=True)) if other else rows
+
+
+def _normal_column(column: Row, kind: str) -> Row | None:
+    """The column normalised, None where it is so already."""
+    normal = {value: _NORMAL.get(kind, str)(value) for value in set(column)}
+    if all(before == after for before, after in normal.items()):
+        return None
+    return tuple(map(normal.__getitem__, column))
 
 
 def _digest(text: str) -> int:
@@ -222,6 +228,5 @@ def _sum_of_column(value: sql.Composed, target: sql.Identifier) -> sql.Composed:
 def _sum_of_rows(values: Iterable[sql.Composed], target: sql.Identifier) -> sql.Composed:
     present = [sql.SQL("coalesce({}, '')").format(value) for value in values]
     return sql.SQL(
-        "SELECT count(*), coalesce(sum(('x' || left(md5(concat_ws(E'\\x1f', {})), 10))::bit(40)::bigint), 0)"
-        " FROM {}"
+        "SELECT count(*), coalesce(sum(('x' || left(md5(concat_ws(E'\\x1f', {})), 10))::bit(40)::bigint), 0) FROM {}"
     ).format(sql.SQL(", ").join(present), target)
