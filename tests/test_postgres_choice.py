@@ -47,7 +47,9 @@ def test_ping_gives_the_version(database: str) -> None:
     assert ping(database).split(".")[0].isdigit()
 
 
-@pytest.mark.parametrize("url", ["postgresql://ana:secret@127.0.0.1:1/dw", "postgresql://ana:secret@[::/dw", "no dsn"])
+@pytest.mark.parametrize(
+    "url", ["postgresql://ana:secret@127.0.0.1:1/dw", "postgresql://ana:secret@[::/dw", "no dsn", "password=secret x"]
+)
 def test_ping_of_nobody_is_an_error_without_the_password(url: str) -> None:
     with pytest.raises(WarehouseError, match="does not answer") as caught:
         ping(url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -41,10 +42,15 @@ def ping(url: str) -> str:
             row = connection.execute("SHOW server_version").fetchone()
     except psycopg.Error as error:
         raise WarehouseError(
-            f"the warehouse does not answer: {str(error).strip() or type(error).__name__}",
+            f"the warehouse does not answer: {_masked(str(error).strip() or type(error).__name__)}",
             hint="check DATABASE_URL or the PG* variables, and that the server is running",
         ) from None
     return str(row[0]).split()[0] if row else ""
+
+
+def _masked(text: str) -> str:
+    """libpq quotes a DSN it cannot read, with its password."""
+    return re.sub(r"(://[^\s:/@]*:)\S*@|(\bpassword=)[^\s&\"]*", lambda found: f"{found[1] or found[2]}***", text)
 
 
 def _check_scheme(url: str) -> None:
