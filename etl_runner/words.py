@@ -149,10 +149,22 @@ def _middle_cut(line: str) -> str:
 
 
 def metrics(values: Mapping[str, Metric], *, dot: str = "·") -> str:
-    """What a job reported, in few words: `4,656 rows · 12 inserted`. Zeros other than rows are left out."""
-    rows = [("rows", values["rows"])] if "rows" in values else []
-    rest = [(name, value) for name, value in values.items() if name not in ("rows", "of")]
-    return f" {dot} ".join(said for name, value in rows + rest if (said := _metric(name, value)))
+    """What a job reported, in one line."""
+    return f" {dot} ".join(metric_notes(values))
+
+
+def metric_notes(values: Mapping[str, Metric]) -> list[str]:
+    """What a job reported, in few words each, the most telling first: `4,656 rows`, `people`, `12 inserted`.
+
+    Texts stand without their names; zeros other than rows and measured seconds are left out.
+    """
+    said = [(_weight(name, value), _metric(name, value)) for name, value in values.items()]
+    return [text for _, text in sorted(said, key=lambda pair: pair[0]) if text]
+
+
+def _weight(name: str, value: Metric) -> int:
+    kinds = (name == "rows", isinstance(value, str), isinstance(value, int) and name != "bytes", name == "bytes", True)
+    return kinds.index(True)
 
 
 def _metric(name: str, value: Metric) -> str:
@@ -162,12 +174,35 @@ def _metric(name: str, value: Metric) -> str:
             return ""
         case True:
             return word
+        case str():
+            return clean(value)
+        case int() if name == "bytes":
+            return size(value) if value else ""
         case int():
-            return f"{value:,} {word}" if value or name == "rows" else ""
+            return f"{value:,} {word}" if (value and name != "of") or name == "rows" else ""
         case float():
-            return f"{word} {value:,.4g}"
-        case _:
-            return f"{word} {clean(value)}"
+            return "" if word.endswith("seconds") else f"{word} {value:,.4g}"
+
+
+def size(number: int) -> str:
+    """`128 B`, `454.9 kB`, `1.2 MB`."""
+    amount, unit = float(number), "B"
+    for bigger in ("kB", "MB", "GB", "TB"):
+        if round(amount, 1) < 1000:
+            break
+        amount, unit = amount / 1000, bigger
+    return f"{number} B" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def joined(notes: Iterable[str], width: int, *, dot: str = "·", more: str = "…") -> str:
+    """The first notes that fit `width` whole, with dots between; of the very first as much as fits."""
+    text = ""
+    for note in filter(None, notes):
+        longer = f"{text} {dot} {note}" if text else fit(note, width, more=more)
+        if cells(longer) > width:
+            break
+        text = longer
+    return text
 
 
 def signal_name(number: int) -> str:

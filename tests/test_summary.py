@@ -274,7 +274,7 @@ def test_colour_adds_escape_sequences_and_nothing_else(tmp_path: Path) -> None:
 
 def test_the_summary_suits_the_stream_it_is_for(tmp_path: Path) -> None:
     class Latin(io.StringIO):
-        encoding = "latin-1"  # type: ignore[assignment]
+        encoding = "latin-1"
 
     text = render_summary(LOAD, good_run().records, home=Home(tmp_path), stream=Latin())
 

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from etl_runner.deciding import busy, busy_share, deciding_path, pools_waited_for, work
 from etl_runner.events import JobFinished, Record
 from etl_runner.model import Outcome, Plan
-from etl_runner.remaining import seconds_left
 from etl_runner.simulate import simulate
+from etl_runner.sinks.remaining import seconds_left
 from etl_runner.timeline import Stage, Timeline
 from tests.support.screens import BEGAN, Script, job, plan
 

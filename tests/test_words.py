@@ -130,20 +130,46 @@ def test_a_line_beyond_all_measure_is_cut_in_its_middle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "text"),
+    ("values", "texts"),
     [
-        ({"rows": 4656}, "4,656 rows"),
-        ({"rows": 0}, "0 rows"),
-        ({"rejected": 0, "rows": 5, "of": 9}, "5 rows"),
-        ({"inserted": 12, "rows": 2480}, "2,480 rows · 12 inserted"),
-        ({"share": 0.5, "table": "people", "empty": None}, "share 0.5 · table people"),
-        ({"full_load": True, "dry": False}, "full load"),
-        ({"note": "\x1b[31mred"}, "note red"),
-        ({}, ""),
+        ({"rows": 4656}, ["4,656 rows"]),
+        ({"rows": 0}, ["0 rows"]),
+        ({"rejected": 0, "rows": 5, "of": 9}, ["5 rows"]),
+        ({"inserted": 12, "rows": 2480}, ["2,480 rows", "12 inserted"]),
+        ({"share": 0.5, "table": "people", "bad_rows": 3, "empty": None}, ["people", "3 bad rows", "share 0.5"]),
+        ({"bytes": 454_938, "copy_seconds": 0.31, "updated": 7}, ["7 updated", "454.9 kB"]),
+        ({"full_load": True, "dry": False}, ["full load"]),
+        ({"note": "\x1b[31mred"}, ["red"]),
+        ({}, []),
     ],
 )
-def test_metrics_in_few_words(values: dict[str, Metric], text: str) -> None:
-    assert words.metrics(values) == text
+def test_metrics_in_few_words_the_most_telling_first(values: dict[str, Metric], texts: list[str]) -> None:
+    assert words.metric_notes(values) == texts
+    assert words.metrics(values, dot="-") == " - ".join(texts)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_950, "1.0 MB"),
+        (2 * 10**15, "2000.0 TB"),
+    ],
+)
+def test_sizes(number: int, text: str) -> None:
+    assert words.size(number) == text
+
+
+def test_notes_are_left_out_whole_and_the_first_is_cut() -> None:
+    notes = ["4,656 rows", "", "people", "12 inserted"]
+
+    assert words.joined(notes, 40) == "4,656 rows · people · 12 inserted"
+    assert words.joined(notes, 32) == "4,656 rows · people"
+    assert words.joined(notes, 12) == "4,656 rows"
+    assert words.joined(notes, 6) == "4,656…"
 
 
 ENDINGS = [

@@ -21,12 +21,12 @@ from etl_runner.events import (
 from etl_runner.look import Line
 from etl_runner.model import Plan, RunStatus
 from etl_runner.paths import Home
-from etl_runner.remaining import seconds_left
 from etl_runner.sinks.footer import MOST_ROWS, Moment, footer
 from etl_runner.sinks.lines import Lines
 from etl_runner.sinks.outlet import Outlet
 from etl_runner.sinks.output import LastWords, OutputLines
 from etl_runner.sinks.plain import PlainScreen
+from etl_runner.sinks.remaining import seconds_left
 from etl_runner.sinks.terminal import prepare, size_of
 from etl_runner.timeline import Timeline
 

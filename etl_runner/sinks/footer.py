@@ -10,8 +10,8 @@ from etl_runner import words
 from etl_runner.deciding import workers
 from etl_runner.look import Line, Look
 from etl_runner.model import Outcome
-from etl_runner.remaining import estimate_of
 from etl_runner.sinks.lines import fitted
+from etl_runner.sinks.remaining import estimate_of
 from etl_runner.timeline import Group, Timeline, Track
 
 MOST_ROWS = 10
@@ -117,7 +117,8 @@ def _job(track: Track, moment: Moment, look: Look, usual: float | None, *, known
         spans.append((f"{f'of {words.about(usual)}' if usual is not None else '':<10} ", "dim"))
     if known or part is not None:
         spans.append((_bar(part, look) if part is not None else " " * JOB_BAR, "cyan"))
-    return [*spans, ("  " + _doing(track, moment, look), "")]
+    room = look.width - sum(words.cells(text) for text, _ in spans) - 2
+    return [*spans, ("  " + words.joined(_doing(track, moment), room, dot=glyphs.dot, more=glyphs.more), "")]
 
 
 def _bar(part: float, look: Look) -> str:
@@ -133,12 +134,11 @@ def progress(track: Track, elapsed: float, usual: float | None) -> float | None:
     return min(elapsed / usual, 0.99) if usual else None
 
 
-def _doing(track: Track, moment: Moment, look: Look) -> str:
+def _doing(track: Track, moment: Moment) -> list[str]:
     rows, of = track.metrics.get("rows"), track.metrics.get("of")
     notes = [f"attempt {len(track.tries)}"] if len(track.tries) > 1 else []
     if isinstance(rows, int) and isinstance(of, int):
         notes.append(f"{rows:,} of {of:,} rows")
     else:
-        notes.append(words.metrics(track.metrics, dot=look.glyphs.dot))
-    notes.append(moment.said.get(track.job.name, ""))
-    return f" {look.glyphs.dot} ".join(filter(None, notes))
+        notes += words.metric_notes(track.metrics)[:2]
+    return [*notes, moment.said.get(track.job.name, "")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from etl_runner import words
 from etl_runner.deciding import workers
 from etl_runner.events import JobFinished, JobRetrying, StopReason, StopRequested
@@ -53,32 +55,34 @@ class Lines:
     def retrying(self, track: Track, event: JobRetrying) -> Line:
         seconds = track.exited.seconds if track.exited else None
         detail = words.retry_words(event, dot=self.look.glyphs.dot)
-        return self._line(self.look.glyphs.retry, "yellow", track, seconds, detail)
+        return self._line(self.look.glyphs.retry, "yellow", track, seconds, [detail])
 
     def finished(self, track: Track, event: JobFinished) -> list[Line]:
         """The job's line; below a failed one, the end of its log."""
         glyph, style = self.look.glyphs.of(event.outcome), STYLES[event.outcome]
         seconds = track.seconds if track.tries else None
-        lines = [self._line(glyph, style, track, seconds, self._detail(track, event))]
+        lines = [self._line(glyph, style, track, seconds, self._details(track, event))]
         if event.outcome.is_failure and event.attempt:
             lines += self.tail(event.job, event.attempt, indent=4)
         return lines
 
-    def _detail(self, track: Track, event: JobFinished) -> str:
-        dot = self.look.glyphs.dot
-        notes: list[str] = []
+    def _details(self, track: Track, event: JobFinished) -> list[str]:
+        """What there is to say about a job's end, most telling first."""
+        said = words.metric_notes(track.metrics)
+        rows, said = (said[:1], said[1:]) if "rows" in track.metrics else ([], said)
+        notes = []
         if not event.outcome.is_good:
             notes.append(words.ending_words(track.job, event, error=words.error_of(track.exited)))
         elif event.outcome is Outcome.CACHED:
             notes.append("cached")
-        notes.append(words.metrics(track.metrics, dot=dot))
+        notes += rows
         if track.is_flaky:
             notes.append(f"at attempt {event.attempt}")
         if track.is_slow and track.job.expect is not None:
             notes.append(f"slower than {words.limit(track.job.expect)}")
         if track.exited and track.exited.log_truncated:
             notes.append("log truncated")
-        return f" {dot} ".join(filter(None, notes))
+        return [*notes, *said]
 
     def tail(self, job: str, attempt: int, *, indent: int) -> list[Line]:
         """The lines of an attempt's log that say why it failed."""
@@ -123,13 +127,14 @@ class Lines:
         """How the run ended."""
         return verdict(self._timeline, self.look)
 
-    def _line(self, glyph: str, style: str, track: Track, seconds: float | None, detail: str) -> Line:
+    def _line(self, glyph: str, style: str, track: Track, seconds: float | None, notes: Sequence[str]) -> Line:
         glyphs = self.look.glyphs
-        name = words.clean(track.job.name)
-        name = words.pad(name, self.name_width, more=glyphs.more)
+        name = words.pad(words.clean(track.job.name), self.name_width, more=glyphs.more)
         time = "" if seconds is None else words.duration(seconds)
         spans = [(f"{glyph:<{glyphs.width}} ", style), (f"{name} ", ""), (f"{time:>7}  ", "")]
-        return self._fitted([*spans, (detail, "" if track.outcome is Outcome.SUCCEEDED else style)])
+        room = self.look.width - self._margin - sum(words.cells(text) for text, _ in spans)
+        said = words.joined(notes, room, dot=glyphs.dot, more=glyphs.more)
+        return self._fitted([*spans, (said, "" if track.outcome is Outcome.SUCCEEDED else style)])
 
     def _fitted(self, line: Line) -> Line:
         return fitted(line, self.look.width - self._margin, more=self.look.glyphs.more)
