@@ -18,7 +18,7 @@ _CI_VARIABLES = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "BUILDKITE")
 def order_for(
     job: Job, *, attempt: int, run: int, plan: Plan, home: Home, base: Mapping[str, str], now: datetime
 ) -> Order:
-    """The order for one attempt of a job; `base` is the runner's own environment, `now` an aware UTC instant."""
+    """The order for one attempt of a job; `base` comes from `base_environment`, `now` is an aware UTC instant."""
     output = str(home.output(run, job.name, attempt))
     contract = {
         "ETL_RUN_ID": str(run),
@@ -37,9 +37,10 @@ def order_for(
         attempt=attempt,
         argv=job.argv,
         cwd=job.cwd,
-        env={**base_environment(base), **job.env, **contract},
+        env={**base, **job.env, **contract},
         log=str(home.log(run, job.name, attempt)),
         output=output,
+        result=str(home.result(run, job.name, attempt)),
         grace=job.grace,
     )
 

@@ -62,7 +62,9 @@ class AttemptReported(_Event):
 class AttemptExited(_Event):
     """An attempt's process tree is gone. Exactly one of `exit`, `signal`, `error` is set; `error` means it never ran.
 
-    `seconds` is its wall-clock time, `log_truncated` says that output was lost, `warnings` are for people.
+    `seconds` is its wall-clock time, `cpu_seconds` that of its whole tree, `peak_memory` the bytes of its largest
+    process; None where nobody measured. `left_behind` processes had to be killed after the leader's end. `lost` says
+    that nobody saw the end. `log_truncated` says that output was lost, `warnings` are for people.
     """
 
     job: str
@@ -72,6 +74,10 @@ class AttemptExited(_Event):
     signal: int | None = None
     error: str = ""
     metrics: dict[str, Metric] = {}
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+    left_behind: int = 0
+    lost: bool = False
     log_truncated: bool = False
     warnings: tuple[str, ...] = ()
 

@@ -115,7 +115,11 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What an executor needs to run one attempt. `env` is complete; `log` and `output` are absolute file paths."""
+    """What an executor needs to run one attempt. `env` is complete.
+
+    `log`, `output` and `result` are absolute file paths: where its output goes, what it writes its metrics to, and where
+    its end is written if the runner is not there to hear it.
+    """
 
     run: int
     job: str
@@ -125,4 +129,5 @@ class Order(Struct, frozen=True, kw_only=True):
     env: dict[str, str]
     log: str
     output: str
+    result: str
     grace: float

@@ -25,18 +25,22 @@ class Home(Struct, frozen=True):
         return self.folder / f"{pipeline}.lock"
 
     def run(self, run: int) -> Path:
-        return self.folder / "runs" / str(run)
+        return self.folder.joinpath("runs", str(run))
 
     def run_lock(self, run: int) -> Path:
         """Held (flock) as long as the run is alive."""
         return self.run(run) / "lock"
 
     def log(self, run: int, job: str, attempt: int) -> Path:
-        return self.run(run) / "logs" / f"{job}.{attempt}.log"
+        return self.folder.joinpath("runs", str(run), "logs", f"{job}.{attempt}.log")
 
     def output(self, run: int, job: str, attempt: int) -> Path:
         """The attempt's ETL_OUTPUT file."""
-        return self.run(run) / "outputs" / f"{job}.{attempt}.jsonl"
+        return self.folder.joinpath("runs", str(run), "outputs", f"{job}.{attempt}.jsonl")
+
+    def result(self, run: int, job: str, attempt: int) -> Path:
+        """How the attempt ended, if the runner was not there to hear it."""
+        return self.run(run) / "results" / f"{job}.{attempt}.json"
 
 
 def project_root(pipeline_file: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from etl_runner.model import Metric
 
 MAX_BYTES = 1 << 20
+REPORT_SECONDS = 0.25
 
 
 class OutputTail:
@@ -21,6 +23,8 @@ class OutputTail:
 
     def __init__(self, path: str | Path) -> None:
         self._path = path
+        with suppress(OSError):  # a full disk must not keep the job from running
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._offset = 0
         self._rest = b""
         self.metrics: dict[str, Metric] = {}

@@ -1,0 +1,133 @@
+"""The shim: runs attempts one after another, and ends their trees."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import signal
+import socket
+import time
+from contextlib import suppress
+from typing import Any
+
+from etl_runner.keeper import kernel, wire
+from etl_runner.keeper.tree import StartError, Tree
+
+
+class Shim:
+    """Serves the runner at the other end of `lifeline` until that is gone, or a tree of it cannot be ended."""
+
+    def __init__(self, lifeline: socket.socket) -> None:
+        kernel.become_subreaper()
+        self._lifeline = lifeline
+        self._inbox = wire.Inbox()
+        self._messages: list[dict[str, Any]] = []
+        self._descriptors: list[int] = []
+        self._runner_is_gone = False
+        self._wakeup = _child_wakeup()
+        self._poll = select.poll()
+        self._poll.register(lifeline, select.POLLIN)
+        self._poll.register(self._wakeup, select.POLLIN)
+
+    def serve(self) -> None:
+        while not self._runner_is_gone:
+            while self._messages:
+                message = self._messages.pop(0)
+                if "argv" in message:
+                    self._run(message, self._descriptors.pop(0))
+            self._receive()
+
+    def _run(self, order: dict[str, Any], output: int) -> None:
+        try:
+            tree = Tree(order, output)
+        except StartError as error:
+            self._send({"failed": str(error)}, order)
+            return
+        except OSError as error:
+            self._send({"failed": f"fork {error.errno or errno.EAGAIN}"}, order)
+            return
+        finally:
+            os.close(output)
+        self._send({"started": tree.leader}, None)
+        stopped = self._watch(tree, order)
+        ended = {**tree.end(), "stopped": stopped}
+        self._send({"ended": ended}, order)
+        if ended["unkillable"]:
+            os._exit(1)  # not clean any more: the next attempt gets another shim
+
+    def _watch(self, tree: Tree, order: dict[str, Any]) -> bool:
+        """Wait for the leader's end, and bring it about when asked to, or when the runner is gone."""
+        kill_at: float | None = None
+        stopped = False
+        while not tree.is_leader_over():
+            wanted = self._stop_wanted(order["id"])
+            if wanted and not stopped:
+                stopped = True
+                kill_at = time.monotonic() + order["grace"]
+                tree.signal(signal.SIGTERM)
+            if wanted == "now" or (kill_at is not None and time.monotonic() >= kill_at):
+                tree.signal(signal.SIGKILL)
+                kill_at = None
+            self._poll_once(None if kill_at is None else max(0.0, kill_at - time.monotonic()))
+        return stopped
+
+    def _stop_wanted(self, attempt: int) -> str:
+        """The most urgent request to stop this attempt: "", "grace" or "now". Requests for an earlier one are stale."""
+        stops = [message["stop"] for message in self._messages if message.get("stop") and message["id"] == attempt]
+        self._messages = [message for message in self._messages if "stop" not in message]
+        if "now" in stops:
+            return "now"
+        return "grace" if stops or self._runner_is_gone else ""
+
+    def _poll_once(self, seconds: float | None) -> None:
+        for descriptor, _ in self._poll.poll(None if seconds is None else seconds * 1000 + 1):
+            if descriptor == self._wakeup:
+                with suppress(BlockingIOError):
+                    os.read(self._wakeup, 4096)
+            else:
+                self._receive()
+
+    def _receive(self) -> None:
+        """Take in what the runner says; blocks if that is nothing."""
+        data, descriptors = wire.receive(self._lifeline)
+        self._descriptors += descriptors
+        if not data:
+            self._runner_is_gone = True
+            with suppress(KeyError):
+                self._poll.unregister(self._lifeline)
+        self._messages += self._inbox.feed(data)
+
+    def _send(self, message: dict[str, Any], order: dict[str, Any] | None) -> None:
+        """Report; what nobody is there to hear goes to the attempt's result file."""
+        try:
+            if self._runner_is_gone:
+                raise ConnectionError
+            self._lifeline.sendall(wire.pack(message))
+        except OSError:
+            self._runner_is_gone = True
+            if order:
+                _write_result(order["result"], message)
+
+
+def _write_result(path: str, message: dict[str, Any]) -> None:
+    """Leave the end of an attempt for whoever asks later; whole or not at all."""
+    new = f"{path}.new"
+    with suppress(OSError):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(new, "w", encoding="utf-8") as file:
+            json.dump(message, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+
+
+def _child_wakeup() -> int:
+    """A descriptor that becomes readable when a child ends."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return reader

@@ -1,0 +1,108 @@
+"""One attempt's process tree, seen from its shim: start it, signal it, end it, account for it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from contextlib import suppress
+from typing import Any
+
+from etl_runner.keeper import child, kernel
+
+SWEEP_SECONDS = 10.0
+
+
+class StartError(Exception):
+    """The job could not be executed; the text is `exec ERRNO`, `cwd ERRNO` or `value WHY`."""
+
+
+class Tree:
+    """The leader and everything below it. Only its shim may hold one: it counts on being the tree's subreaper."""
+
+    def __init__(self, order: dict[str, Any], output: int) -> None:
+        self._begun = time.monotonic()
+        self._before = _cpu_seconds()
+        self.leader = _start(order, output)
+
+    def is_leader_over(self) -> bool:
+        """Whether the leader has ended; reaps other children that have. The leader stays a zombie."""
+        while True:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None:
+                return False
+            if ended.si_pid == self.leader:
+                return True
+            os.waitpid(ended.si_pid, 0)
+
+    def signal(self, number: int) -> None:
+        """Signal the leader's group; a stopped member hears it, too."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.leader, number)
+            os.killpg(self.leader, signal.SIGCONT)
+
+    def end(self) -> dict[str, Any]:
+        """Kill what is left, reap all, and account for it. The leader must be over."""
+        self.signal(signal.SIGKILL)
+        _, status, usage = os.wait4(self.leader, 0)
+        code = os.waitstatus_to_exitcode(status)
+        left, unkillable = _sweep()
+        return {
+            "exit": code if code >= 0 else None,
+            "signal": -code if code < 0 else None,
+            "seconds": time.monotonic() - self._begun,
+            "cpu_seconds": _cpu_seconds() - self._before,
+            "peak_memory": usage.ru_maxrss * 1024,
+            "left": left,
+            "unkillable": unkillable,
+        }
+
+
+def _start(order: dict[str, Any], output: int) -> int:
+    """Fork and execute the job; returns its process number when it runs. Raises StartError or OSError."""
+    reader, writer = os.pipe()
+    shim = os.getpid()
+    try:
+        leader = os.fork()
+    except OSError:
+        os.close(reader)
+        os.close(writer)
+        raise
+    if leader == 0:
+        child.become(order, output=output, failure=writer, shim=shim)
+    os.close(writer)
+    with open(reader, "rb") as failure:
+        text = failure.read().decode("utf-8", "replace")
+    if text:
+        os.waitpid(leader, 0)
+        raise StartError(text)
+    return leader
+
+
+def _sweep() -> tuple[int, list[int]]:
+    """Kill direct children until the kernel says that there are none; orphans become direct children.
+
+    Returns how many were killed, and who could not be (after a while: a process in uninterruptible sleep).
+    """
+    killed: set[int] = set()
+    limit = time.monotonic() + SWEEP_SECONDS
+    pause = 0.0005
+    while time.monotonic() < limit:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pause = 0.0005
+        except ChildProcessError:
+            return len(killed), []
+        for pid in kernel.children():
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+        time.sleep(pause)
+        pause = min(pause * 2, 0.05)
+    return len(killed), kernel.children()
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

@@ -1,0 +1,50 @@
+"""Messages over a stream socket: a length, then JSON; an order brings the write end of its output pipe along."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from typing import Any
+
+_LENGTH = struct.Struct(">I")
+
+
+def pack(message: dict[str, Any]) -> bytes:
+    """The bytes of a message. Text that is not UTF-8 (environment, arguments) survives as lone surrogates."""
+    body = json.dumps(message).encode("ascii")
+    return _LENGTH.pack(len(body)) + body
+
+
+class Inbox:
+    """Takes bytes and gives whole messages."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        self._bytes += data
+        messages = []
+        while len(self._bytes) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._bytes)
+            end = _LENGTH.size + length
+            if len(self._bytes) < end:
+                break
+            messages.append(json.loads(self._bytes[_LENGTH.size : end]))
+            del self._bytes[:end]
+        return messages
+
+
+def receive(connection: socket.socket, size: int = 65536) -> tuple[bytes, list[int]]:
+    """Bytes and file descriptors; no bytes mean that the other side is gone, in whatever way.
+
+    The descriptors are closed on exec: recv_fds of the standard library drops MSG_CMSG_CLOEXEC.
+    """
+    try:
+        data, descriptors, _, _ = socket.recv_fds(connection, size, 1)
+    except (ConnectionError, TimeoutError):
+        return b"", []
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return data, descriptors
