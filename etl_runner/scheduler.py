@@ -54,8 +54,6 @@ from etl_runner.verdict import is_worth_a_retry, outcome_of, reason_of, retry_de
 
 __all__ = ["Announce", "Command", "Launch", "Scheduler", "Stop"]
 
-_URGENCY = (StopReason.FAIL_FAST, StopReason.RUN_TIMEOUT, StopReason.SIGNAL)
-
 
 class Scheduler:
     """The brain of one run: `plan` is valid, `estimates` are seconds by job, `chance` throws in [0, 1).
@@ -71,7 +69,7 @@ class Scheduler:
         chance: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.stopped: StopRequested | None = None
-        """The most urgent stop so far, be it asked for or the scheduler's own (fail-fast, run timeout)."""
+        """The last stop, be it asked for or the scheduler's own (fail-fast, then the run's timeout)."""
         self._plan = plan
         self._chance = chance
         self._tasks = tasks_of(plan, estimates)
@@ -149,7 +147,7 @@ class Scheduler:
         task = self._live(exited)
         if task is None:
             return
-        task.last, task.due = exited, None
+        task.last = exited
         self._admission.release(task.demand)
         outcome = outcome_of(exited, task.stop)
         if outcome.is_failure and self._may_retry(task, exited):
@@ -176,8 +174,7 @@ class Scheduler:
     def _stop_run(self, request: StopRequested) -> None:
         if self.done:
             return
-        if self.stopped is None or _URGENCY.index(request.reason) >= _URGENCY.index(self.stopped.reason):
-            self.stopped = request
+        self.stopped = request
         if request.reason is StopReason.RUN_TIMEOUT:
             self._failed = True
         if request.reason is not StopReason.FAIL_FAST:
@@ -275,7 +272,7 @@ class Scheduler:
 
     def _delay(self, task: Task, exited: AttemptExited, outcome: Outcome, now: float) -> None:
         delay = retry_delay(task.job.retry, task.attempt, self._chance())
-        task.state, task.stop, task.forced = State.DELAYED, None, False
+        task.state, task.stop = State.DELAYED, None
         self._wake(task, now + delay)
         self._commands.append(Announce(event=retrying(task, exited, outcome=outcome, delay=delay)))
 

@@ -50,7 +50,7 @@ def tasks_of(plan: Plan, estimates: Mapping[str, float]) -> list[Task]:
         Task(
             job=job,
             rank=(-remaining[index], index),
-            demand=tuple(sorted((pool, places) for pool, places in job.pools.items() if places)),
+            demand=tuple(sorted(job.pools.items())),
             dependents=graph.dependents[index],
             pending=len(graph.needs[index]) + 1,
         )

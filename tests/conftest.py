@@ -2,12 +2,17 @@
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 _SLOW_MACHINES = [HealthCheck.too_slow]
-settings.register_profile("quick", max_examples=60, deadline=None, suppress_health_check=_SLOW_MACHINES)
-settings.register_profile("default", max_examples=300, deadline=None, suppress_health_check=_SLOW_MACHINES)
 settings.register_profile(
-    "ci", max_examples=1500, deadline=None, print_blob=True, suppress_health_check=_SLOW_MACHINES
+    "quick",  # says only whether there is a counterexample
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=_SLOW_MACHINES,
 )
+settings.register_profile("default", max_examples=300, deadline=None, suppress_health_check=_SLOW_MACHINES)
+settings.register_profile("ci", max_examples=1500, deadline=None, print_blob=True, suppress_health_check=_SLOW_MACHINES)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))

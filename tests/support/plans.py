@@ -65,7 +65,9 @@ class Scenario(Struct, frozen=True, kw_only=True):
 POOLS: Mapping[str, int] = {"db": 3, "api": 1}
 _SECONDS = st.sampled_from([0.0, 1.0, 2.0, 3.0, 5.0, 8.0])
 _PAUSES = st.sampled_from([0.0, 0.0, 0.5, 2.0])
-_ENDS = st.sampled_from([(0, None, "")] * 4 + [(1, None, ""), (65, None, ""), (None, 9, ""), (None, None, "no such file")])
+_ENDS = st.sampled_from(
+    [(0, None, "")] * 4 + [(1, None, ""), (65, None, ""), (None, 9, ""), (None, None, "no such file")]
+)
 _WHEN = st.sampled_from([When.SUCCESS] * 4 + [When.ALWAYS, When.FAILURE])
 _RETRIES = st.one_of(
     st.just(Retry()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 from msgspec import Struct
@@ -11,7 +12,6 @@ from etl_runner.model import Job, Outcome, RunStatus, When
 from tests.support.plans import Scenario
 
 FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT)
-Told = tuple[str, object]
 
 
 class Attempt(Struct):
@@ -192,14 +192,16 @@ class Reference:
 
     def pass_time(self, now: float) -> None:
         for name, attempt in self.live.items():
-            timeout = self.jobs[name].timeout
-            if attempt.stop is None and attempt.started is not None and timeout is not None:
-                if attempt.started + timeout <= now:
-                    self.stop_attempt(name, StopReason.TIMEOUT, False)
+            if attempt.stop is None and self.time_left(name, now) <= 0:
+                self.stop_attempt(name, StopReason.TIMEOUT, False)
         self.delayed = {name: due for name, due in self.delayed.items() if due > now}
         if self.run_due is not None and self.run_due <= now and not self.done:
             self.run_timed_out = True
             self.stop(StopReason.RUN_TIMEOUT, False)
+
+    def time_left(self, name: str, now: float) -> float:
+        started, timeout = self.live[name].started, self.jobs[name].timeout
+        return math.inf if started is None or timeout is None else started + timeout - now
 
     def launch(self) -> None:
         order = sorted(self.jobs, key=self.remaining, reverse=True)  # stable: plan order for equals

@@ -92,9 +92,7 @@ class World:
         if not does.error:
             self._expect(begin, AttemptStarted(job=launch.job, attempt=launch.attempt, pid=1))
         self._started[launch.job, launch.attempt] = begin
-        self._exit(
-            launch, begin + (0 if does.error else does.seconds), does.exit, signal=does.signal, error=does.error
-        )
+        self._exit(launch, begin + (0 if does.error else does.seconds), does.exit, signal=does.signal, error=does.error)
 
     def _stop(self, stop: Stop, now: float) -> None:
         key = (stop.job, stop.attempt)
@@ -107,16 +105,12 @@ class World:
         code = does.exit_when_stopped
         self._exit(stop, end, code, signal=15 if code is None else None, error="")
 
-    def _exit(
-        self, of: Launch | Stop, at: float, code: int | None, *, signal: int | None, error: str
-    ) -> None:
+    def _exit(self, of: Launch | Stop, at: float, code: int | None, *, signal: int | None, error: str) -> None:
         self._exits[of.job, of.attempt] = at
         seconds = max(0.0, at - self._started[of.job, of.attempt])
         self._expect(
             at,
-            AttemptExited(
-                job=of.job, attempt=of.attempt, seconds=seconds, exit=code, signal=signal, error=error
-            ),
+            AttemptExited(job=of.job, attempt=of.attempt, seconds=seconds, exit=code, signal=signal, error=error),
         )
 
     def _expect(self, at: float, stimulus: Stimulus) -> None:

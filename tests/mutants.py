@@ -1,0 +1,266 @@
+"""Small mistakes in the scheduler that its tests must notice: `python -m tests.mutants [TEST FILE …]`.
+
+Each mutant is the source with one text (which occurs exactly once) replaced. All of them run against the
+scheduler's tests in a copy of the tree; the exit status is 0 if the tests pass untouched and fail for every mutant.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+TESTS = ("tests/test_scheduler.py", "tests/test_simulate.py", "tests/test_scheduler_properties.py")
+PASSED, FAILED = 0, 1
+PATIENCE = "30"  # seconds for one test: a mutant may loop for ever
+
+
+class Mutant(NamedTuple):
+    name: str
+    module: str
+    old: str
+    new: str
+
+
+SCHEDULER = [
+    (
+        "a run has no timeout of its own",
+        "self._run_due = now + self._plan.timeout",
+        "self._run_due = None",
+    ),
+    ("nothing starts without needs", "if not task.job.needs:", "if task.job.needs:"),
+    ("what is due waits for its own stimulus", "        self._expire(now)\n", ""),
+    (
+        "deadlines that are over are still told",
+        "self._tasks[self._dues[0][1]].due != self._dues[0][0]:",
+        "self._tasks[self._dues[0][1]].due is ...:",
+    ),
+    ("the run's timeout is no deadline", "dues.append(self._run_due)", "pass"),
+    (
+        "a finished run still has a deadline",
+        "if self._run_due is not None and not self.done:",
+        "if self._run_due is not None:",
+    ),
+    ("the latest deadline is told", "return min(dues, default=None)", "return max(dues, default=None)"),
+    ("a signal always cancels the run", "if by_signal and any(", "if by_signal or any("),
+    (
+        "any stop cancels the run",
+        "self.stopped is not None and self.stopped.reason is StopReason.SIGNAL",
+        "self.stopped is not None",
+    ),
+    (
+        "timeouts run while being stopped",
+        "if task and not task.stop and task.due is None",
+        "if task and task.due is None",
+    ),
+    ("a start told twice prolongs the timeout", "not task.stop and task.due is None and", "not task.stop and"),
+    ("a slot is never given back", "        self._admission.release(task.demand)\n", ""),
+    ("cancelled attempts are tried again", "if outcome.is_failure and self._may_retry", "if self._may_retry"),
+    (
+        "deadlines are exclusive",
+        "while self._dues and self._dues[0][0] <= now:",
+        "while self._dues and self._dues[0][0] < now:",
+    ),
+    ("stale deadlines count", "            if task.due != due:\n                continue\n", ""),
+    ("a timeout kills at once", "StopReason.TIMEOUT, force=False", "StopReason.TIMEOUT, force=True"),
+    ("a timeout is called a signal", "task, StopReason.TIMEOUT, force", "task, StopReason.SIGNAL, force"),
+    ("the run's timeout is exclusive", "self._run_due <= now:", "self._run_due < now:"),
+    ("a run that is done can be stopped", "        if self.done:\n            return\n", ""),
+    (
+        "the first stop hides all others",
+        "        self.stopped = request\n",
+        "        self.stopped = self.stopped or request\n",
+    ),
+    ("the run's timeout fails nobody", "            self._failed = True\n", "            pass\n"),
+    ("the run's timeout comes again after a stop", "            self._run_due = None\n", "            pass\n"),
+    ("fail-fast ends the run's timeout", "if request.reason is not StopReason.FAIL_FAST:", "if True:"),
+    ("stopped jobs stay queued", "        self._admission.clear()\n", ""),
+    (
+        "ready cleanups are forgotten by fail-fast",
+        "            elif task.state is State.READY:\n                self._queue(task)\n",
+        "",
+    ),
+    ("force is not passed on", "request.reason, force=request.force", "request.reason, force=False"),
+    ("waiting jobs are not cancelled", "elif task.state is not State.OVER:", "elif task.state is State.DELAYED:"),
+    ("waiting jobs fail instead", "self._finish(task, Outcome.CANCELLED)", "self._finish(task, Outcome.FAILED)"),
+    ("fail-fast is always on", "if self._plan.fail_fast and self._failed", "if self._failed"),
+    ("fail-fast is always off", "if self._plan.fail_fast and", "if False and"),
+    ("optional failures block", "if task.job.optional or not (", "if not ("),
+    (
+        "only failed jobs block, skipped ones do not",
+        "(end.outcome.is_failure or end.because)",
+        "end.outcome.is_failure",
+    ),
+    ("the nearest job is blamed", "roots = end.because or (task.job.name,)", "roots = (task.job.name,)"),
+    ("cleanups are blocked", " and dependent.job.when is When.SUCCESS:", ":"),
+    ("trouble stays where it is", "dependent.trouble or task.trouble", "dependent.trouble"),
+    ("trouble is forgotten by the next good need", "dependent.trouble or task.trouble", "task.trouble"),
+    ("one settled need is enough", "elif dependent.pending == 1 and", "elif dependent.pending >= 1 and"),
+    ("skipped jobs settle nothing", "                self._settled.append(dependent)\n", "                pass\n"),
+    (
+        "jobs that are over are decided again",
+        "dependent.pending == 1 and dependent.state is State.WAITING",
+        "dependent.pending == 1",
+    ),
+    ("alarms always ring", "if task.job.when is When.FAILURE and not task.trouble:", "if False:"),
+    ("everything is an alarm", "if task.job.when is When.FAILURE and not", "if not"),
+    ("a deadline outlives its job", "task.state, task.due = State.OVER, None", "task.state = State.OVER"),
+    ("failures make no trouble", "        task.trouble = task.trouble or outcome.is_failure\n", ""),
+    ("optional failures fail the run", "if outcome.is_failure and not task.job.optional:", "if outcome.is_failure:"),
+    ("the last failure is the culprit", "True, self._culprit or task.job.name", "True, task.job.name"),
+    (
+        "the run's stop is named before the attempt's",
+        "cause = task.stop or (",
+        "cause = self.stopped and self.stopped.reason or (",
+    ),
+    ("attempts are not counted", "            task.attempt += 1\n", "            task.attempt = 1\n"),
+    ("words about old attempts count", " and task.attempt == stimulus.attempt else", " else"),
+    (
+        "a delay keeps the reason of the stop",
+        "task.state, task.stop = State.DELAYED, None",
+        "task.state = State.DELAYED",
+    ),
+    ("attempts are stopped again and again", "(task.forced or not force)", "task.forced"),
+    ("attempts cannot be killed after a stop", "(task.forced or not force)", "True"),
+    ("the last reason of a stop wins", "task.stop or reason, force, None", "reason, force, None"),
+    ("a timeout goes on while being stopped", "reason, force, None", "reason, force, task.due"),
+    (
+        "nothing is ever halted",
+        "is not StopReason.FAIL_FAST or task.job.when",
+        "is StopReason.RUN_TIMEOUT or task.job.when",
+    ),
+    ("fail-fast halts cleanups", " or task.job.when is When.SUCCESS", " or True"),
+    ("one retry too few", "task.attempt <= task.job.retry.count", "task.attempt < task.job.retry.count"),
+    ("retries after the run was stopped", " and not self._is_halted(task)\n", "\n"),
+]
+OTHERS = [
+    Mutant(
+        "smaller first where longest was asked",
+        "task",
+        "rank=(-remaining[index], index)",
+        "rank=(remaining[index], index)",
+    ),
+    Mutant(
+        "later jobs first among equals", "task", "rank=(-remaining[index], index)", "rank=(-remaining[index], -index)"
+    ),
+    Mutant("needs are not counted", "task", "len(graph.needs[index]) + 1", "1"),
+    Mutant("pools are free", "task", "job.pools.items()", "()"),
+    Mutant("one worker too many", "admission", "self._free = workers", "self._free = workers + 1"),
+    Mutant(
+        "a full pool stops everybody",
+        "admission",
+        "                continue\n            heappop",
+        "                return None\n            heappop",
+    ),
+    Mutant(
+        "only the first pool is looked at",
+        "admission",
+        "for pool, places in demand if self",
+        "for pool, places in demand[:1] if self",
+    ),
+    Mutant("one place too many in a pool", "admission", "self._room[pool] < places", "self._room[pool] < places - 1"),
+    Mutant("one place is always left free", "admission", "self._room[pool] < places", "self._room[pool] <= places"),
+    Mutant("places are not taken", "admission", "self._room[pool] -= places", "pass"),
+    Mutant("places are not given back", "admission", "self._room[pool] += places", "pass"),
+    Mutant("parked jobs are forgotten", "admission", "line.parked = False", "pass"),
+    Mutant("the rest of a line is forgotten", "admission", "if line.ready:\n", "if False:\n"),
+    Mutant("a better job behind others is not seen", "admission", "line.ready[0] == rank:", "len(line.ready) == 1:"),
+    Mutant("a path is only as long as its job", "graph", "remaining[index] += max(", "0 * max("),
+    Mutant("the shortest way counts", "graph", "max((remaining[d]", "min((remaining[d]"),
+    Mutant(
+        "the exit status wins over the timeout",
+        "verdict",
+        "if stop in (StopReason.TIMEOUT, StopReason.RUN_TIMEOUT):",
+        "if stop in (StopReason.TIMEOUT, StopReason.RUN_TIMEOUT) and exited.exit != 0:",
+    ),
+    Mutant(
+        "the run's timeout cancels", "verdict", "(StopReason.TIMEOUT, StopReason.RUN_TIMEOUT)", "(StopReason.TIMEOUT,)"
+    ),
+    Mutant(
+        "the exit status wins over the stop",
+        "verdict",
+        "    if stop is not None:\n        return Outcome.C",
+        "    if stop is not None and exited.exit:\n        return Outcome.C",
+    ),
+    Mutant("rejected data is tried again", "verdict", "(65, 78)", "(78,)"),
+    Mutant("what cannot start is tried again", "verdict", "    if exited.error:\n        return False\n", ""),
+    Mutant("timeouts are always tried again", "verdict", 'retry.on is None or "timeout" in retry.on', "True"),
+    Mutant(
+        "signals are never tried again", "verdict", 'return retry.on is None or "signal" in retry.on', "return False"
+    ),
+    Mutant("the first delay is already longer", "verdict", "(attempt - 1)", "attempt"),
+    Mutant(
+        "delays have no cap",
+        "verdict",
+        "delay = min(retry.delay * retry.factor ** (attempt - 1), cap)",
+        "delay = retry.delay * retry.factor ** (attempt - 1)",
+    ),
+    Mutant("jitter shortens", "verdict", "(1 + retry.jitter", "(1 - retry.jitter"),
+    Mutant("the forecast ends at the run's timeout", "simulate", ", timeout=None)", ")"),
+    Mutant(
+        "the forecast ignores the workers asked for",
+        "simulate",
+        "plan.workers if workers is None else workers",
+        "plan.workers",
+    ),
+]
+MUTANTS = [Mutant(name, "scheduler", old, new) for name, old, new in SCHEDULER] + OTHERS
+
+
+def main(tests: list[str]) -> int:
+    if spoilt := [m.name for m in MUTANTS if _source(ROOT, m).read_text().count(m.old) != 1]:
+        print("the text to replace does not occur exactly once:", *spoilt, sep="\n  ")
+        return 1
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        healthy = pool.submit(_run, None, tests)
+        results = dict(zip(MUTANTS, pool.map(lambda mutant: _run(mutant, tests), MUTANTS), strict=True))
+    if healthy.result() != PASSED:
+        print("the tests fail without any mutant")
+        return 1
+    alive = [mutant for mutant, status in results.items() if status != FAILED]
+    for mutant in alive:
+        print(f"alive: {mutant.name} ({mutant.module}.py, pytest status {results[mutant]})")
+    print(f"mutants killed {len(MUTANTS) - len(alive)}/{len(MUTANTS)}")
+    return 1 if alive else 0
+
+
+def _run(mutant: Mutant | None, tests: list[str]) -> int:
+    """pytest's exit status on a copy of the tree with this mutant in it."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        tree = Path(folder)
+        _copy(tree)
+        if mutant is not None:
+            source = _source(tree, mutant)
+            source.write_text(source.read_text().replace(mutant.old, mutant.new))
+        options = ("-x", "-n", "0", "-p", "no:cacheprovider", "--timeout", PATIENCE, "-k", "not hundred_thousand")
+        return subprocess.run(
+            [sys.executable, "-B", "-m", "pytest", *options, *tests],
+            cwd=tree,
+            env={**os.environ, "PYTHONPATH": folder, "HYPOTHESIS_PROFILE": "quick"},
+            capture_output=True,
+            check=False,
+        ).returncode
+
+
+def _source(tree: Path, mutant: Mutant) -> Path:
+    return tree / "etl_runner" / f"{mutant.module}.py"
+
+
+def _copy(tree: Path) -> None:
+    """The pure floors and their tests: what a mutant needs to live."""
+    for pattern in ("etl_runner/*.py", "tests/*.py", "tests/support/*.py", "pyproject.toml"):
+        for path in ROOT.glob(pattern):
+            if not path.name.startswith("test_") or f"tests/{path.name}" in TESTS:
+                target = tree / path.relative_to(ROOT)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or list(TESTS)))
