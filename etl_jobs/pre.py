@@ -28,7 +28,7 @@ def main() -> None:
     with connect() as session:
         check_server(session, catalogue)
         free = check_room(session, size)
-    report(tables=len(catalogue.tables), bytes=size, free_bytes=free)
+    report(tables=len(catalogue.tables), bytes=size)
     room = "unknown" if free is None else f"{free / 1e9:,.1f} GB free"
     print(f"{len(catalogue.tables)} sources as declared, {size / 1e6:,.1f} MB; warehouse answers, room {room}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from etl_jobs.catalogue import SourceSettings
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 
 BLOCK = 256 * 1024
+_LONGEST_FIELD = 16 * 1024 * 1024  # beyond it we do not look for a record's place
 _PYTHON_NAMES = {"UTF8": "utf-8-sig", "UTF-8": "utf-8-sig"}
 
 
@@ -29,8 +31,10 @@ class CsvSource:
         self._must_exist()
         try:
             header = next(self._records(), ((), 1, 1))[0]
-        except UnicodeDecodeError as error:
-            raise DataRejectedError(f"{self.name} line 1: not {self.encoding} text: {error.reason}") from error
+        except csv.Error as error:
+            raise DataRejectedError(f"{self.name} line 1: {error}") from error
+        if any("\udc80" <= character <= "\udcff" for name in header for character in name):
+            raise DataRejectedError(f"{self.name} line 1: not {self.encoding} text")
         if not any(header):
             raise DataRejectedError(f"{self.name} is empty", hint="its first line must name the columns")
         twice = sorted({c for c in header if header.count(c) > 1})
@@ -54,16 +58,16 @@ class CsvSource:
 
     def place(self, *, record: int | None = None, line: int | None = None) -> str:
         """Reads the file again: a quoted field may span lines, so only a CSV reader knows where a record begins."""
-        try:
-            for number, (_, first, last) in enumerate(self._records()):
-                if number == record or last == line:
-                    return f"{self.name} line {first}" + (f"–{last}" if last != first else "")
-        except (UnicodeDecodeError, csv.Error):
-            pass
-        return f"{self.name} line {line}" if line is not None else f"{self.name} record {record}"
+        first, last = line or 1, line or 1
+        with contextlib.suppress(csv.Error):
+            for number, (_, first, last) in enumerate(self._records()):  # noqa: B007 - the last one counts
+                if number == record or (line is not None and last >= line):
+                    break
+        return f"{self.name} line {first}" + (f"–{last}" if last != first else "")
 
     def _records(self) -> Iterator[tuple[tuple[str, ...], int, int]]:
         """Every record with the first and last line it stands on, the header included."""
+        csv.field_size_limit(_LONGEST_FIELD)
         with self._text() as file:
             reader = csv.reader(file, delimiter=self.delimiter, quotechar=self.quote)
             first = 1
@@ -72,7 +76,8 @@ class CsvSource:
                 first = reader.line_num + 1
 
     def _text(self) -> TextIO:
-        return self.path.open(encoding=_PYTHON_NAMES.get(self.encoding.upper(), self.encoding), newline="")
+        encoding = _PYTHON_NAMES.get(self.encoding.upper(), self.encoding)
+        return self.path.open(encoding=encoding, errors="surrogateescape", newline="")
 
     def _must_exist(self) -> None:
         folder = self.path.parent
