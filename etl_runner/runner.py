@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from etl_runner.control import Control
-from etl_runner.environment import order_for
+from etl_runner.environment import base_environment, order_for
 from etl_runner.errors import EtlError
 from etl_runner.events import (
     AttemptExited,
@@ -74,7 +74,7 @@ class Runner:
         self._scheduler = scheduler
         self._executor = executor
         self._home = home
-        self._env = env
+        self._env = base_environment(env)
         self._passes_on = passes_on
         self._clock = clock
         self._sinks = Sinks(sinks)
