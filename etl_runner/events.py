@@ -30,7 +30,7 @@ class _Event(Struct, frozen=True, kw_only=True, tag_field="event", tag=_tag):
     """Common settings of the events below: the JSON field `event` names the class in snake_case."""
 
 
-class RunStarted(_Event):
+class RunStarted(_Event, frozen=True):
     """A run began. `by` is who started it: a user's name, "cron", "systemd" or "ci"."""
 
     pipeline: str
@@ -43,7 +43,7 @@ class RunStarted(_Event):
     pid: int
 
 
-class AttemptStarted(_Event):
+class AttemptStarted(_Event, frozen=True):
     """A process (tree) was started for a job. Timeouts run from here. `pid` is its leader's."""
 
     job: str
@@ -51,7 +51,7 @@ class AttemptStarted(_Event):
     pid: int
 
 
-class AttemptReported(_Event):
+class AttemptReported(_Event, frozen=True):
     """A running attempt told its metrics so far. Told to sinks, not recorded."""
 
     job: str
@@ -59,7 +59,7 @@ class AttemptReported(_Event):
     metrics: dict[str, Metric]
 
 
-class AttemptExited(_Event):
+class AttemptExited(_Event, frozen=True):
     """An attempt's process tree is gone. Exactly one of `exit`, `signal`, `error` is set; `error` means it never ran.
 
     `seconds` is its wall-clock time, `cpu_seconds` that of its whole tree, `peak_memory` the bytes of its largest
@@ -82,7 +82,7 @@ class AttemptExited(_Event):
     warnings: tuple[str, ...] = ()
 
 
-class JobRetrying(_Event):
+class JobRetrying(_Event, frozen=True):
     """Attempt `attempt` failed; the next starts no earlier than `delay` seconds from now. `attempts` is the limit."""
 
     job: str
@@ -94,7 +94,7 @@ class JobRetrying(_Event):
     signal: int | None = None
 
 
-class JobFinished(_Event):
+class JobFinished(_Event, frozen=True):
     """A job has its outcome. `attempt` is its last one, 0 if none started; `seconds` is the last attempt's time.
 
     `because` names the failed jobs that blocked a skipped one: empty means that it was not wanted
@@ -114,7 +114,7 @@ class JobFinished(_Event):
     optional: bool = False
 
 
-class StopRequested(_Event):
+class StopRequested(_Event, frozen=True):
     """Somebody wants the run to end: `force` means now, else within each job's grace. `signal` is set for signals."""
 
     reason: StopReason
@@ -122,11 +122,11 @@ class StopRequested(_Event):
     force: bool = False
 
 
-class DeadlinePassed(_Event):
+class DeadlinePassed(_Event, frozen=True):
     """The scheduler's own deadline is over. A stimulus only, not recorded."""
 
 
-class RunFinished(_Event):
+class RunFinished(_Event, frozen=True):
     """A run ended. `exit` is the command's exit status; `counts` has every outcome that occurred."""
 
     status: RunStatus
@@ -159,7 +159,7 @@ class Record(Struct, frozen=True, kw_only=True):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Event)
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def encode_event(event: Event) -> str:

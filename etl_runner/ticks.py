@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def every(seconds: float, act: Callable[[], None]) -> Iterator[None]:
+def every(seconds: float, act: Callable[[], object]) -> Iterator[None]:
     """Call `act` each `seconds` from the running loop, until the block is left."""
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle | None = None

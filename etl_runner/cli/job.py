@@ -14,7 +14,7 @@ from etl_runner.errors import UsageError
 from etl_runner.model import Job, Plan
 
 
-class Value(click.ParamType):
+class Value(click.ParamType[str]):
     """One of a matrix parameter's values."""
 
     name = "value"

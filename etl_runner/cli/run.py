@@ -12,7 +12,7 @@ from etl_runner.cli.options import Settings, common_options
 from etl_runner.errors import UsageError
 
 
-class Pairs(click.ParamType):
+class Pairs(click.ParamType[tuple[str, str]]):
     """K=V, as a pair."""
 
     name = "k=v"
@@ -26,7 +26,7 @@ class Pairs(click.ParamType):
         return key, text
 
 
-class Seconds(click.ParamType):
+class Seconds(click.ParamType[float]):
     """A duration such as 90s, 10m or 1h30m, in seconds."""
 
     name = "duration"

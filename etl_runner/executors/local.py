@@ -126,11 +126,11 @@ async def _leader_exit(pid: int) -> None:
             await asyncio.sleep(POLL_SECONDS)
         return
     loop = asyncio.get_running_loop()
-    exited = loop.create_future()
+    exited: asyncio.Future[None] = loop.create_future()
     pidfd = os.pidfd_open(pid)
-    loop.add_reader(pidfd, lambda: exited.done() or exited.set_result(None))
+    loop.add_reader(pidfd, exited.cancel)
     try:
-        await exited
+        await asyncio.wait([exited])
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)

@@ -13,12 +13,11 @@ import signal
 import socket
 import sys
 from contextlib import suppress
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from etl_runner.keeper import kernel, wire  # noqa: E402
-from etl_runner.keeper.shim import Shim  # noqa: E402
+from etl_runner.keeper import kernel, wire
+from etl_runner.keeper.shim import Shim
 
 
 class Keeper:
@@ -39,13 +38,14 @@ class Keeper:
 
     def serve(self) -> None:
         while self._control or self._shims:
-            watched = [self._wakeup[0], *([self._control] if self._control else [])]
+            control = self._control.fileno() if self._control else -1
+            watched = [self._wakeup[0], *([control] if self._control else [])]
             ready, _, _ = select.select(watched, [], [], 1.0 if self._strangers() else None)
             if self._wakeup[0] in ready:
                 with suppress(BlockingIOError):
                     os.read(self._wakeup[0], 4096)
             self._reap()
-            if self._control in ready:
+            if control in ready:
                 self._answer()
 
     def _answer(self) -> None:
