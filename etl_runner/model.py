@@ -117,8 +117,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 class Order(Struct, frozen=True, kw_only=True):
     """What an executor needs to run one attempt. `env` is complete.
 
-    `log`, `output` and `result` are absolute file paths: where its output goes, what it writes its metrics to, and where
-    its end is written if the runner is not there to hear it.
+    `log`, `output` and `result` are absolute file paths: where its output goes, what it writes its metrics to, and
+    where its end is written if the runner is not there to hear it.
     """
 
     run: int

@@ -21,6 +21,11 @@ class Home(Struct, frozen=True):
     def postgres(self) -> Path:
         return self.folder / "pg"
 
+    @property
+    def trouble(self) -> Path:
+        """What a supervisor says when it breaks."""
+        return self.folder / "keeper.log"
+
     def lock(self, pipeline: str) -> Path:
         return self.folder / f"{pipeline}.lock"
 

@@ -327,10 +327,9 @@ def test_the_run_after_a_killed_one_works_and_the_killed_one_is_lost(tmp_path: P
     killed.kill()
     killed.communicate(timeout=30)
 
-    ended = project.run("all", "--only", "after")
+    until(lambda: project.run("all", "--only", "after").returncode != 75)  # its jobs are still being stopped
     history = json.loads(project.run("history", "-o", "json").stdout)
 
-    assert ended.returncode == 0
     assert [run["state"] for run in history["runs"]] == ["succeeded", "lost"]
 
 

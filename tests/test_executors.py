@@ -239,7 +239,8 @@ def unstartable(folder: Path, kind: str) -> tuple[Sequence[str], str | None, str
 @pytest.mark.parametrize(
     "kind",
     [
-        "missing", "missing path", "not executable", "folder", "bad shebang", "exec format", "argv too big", "NUL", "cwd",
+        "missing", "missing path", "not executable", "folder", "bad shebang", "exec format", "argv too big", "NUL",
+        "cwd",
     ],
 )  # fmt: skip
 async def test_what_cannot_start_says_why_in_event_and_log(run: Run, tmp_path: Path, kind: str) -> None:

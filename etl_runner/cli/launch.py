@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from random import random
@@ -17,12 +17,11 @@ from etl_runner.cli.context import Opened
 from etl_runner.cli.options import Settings
 from etl_runner.environment import started_by, user_name
 from etl_runner.events import RunStarted
-from etl_runner.executors.local import LocalExecutor
 from etl_runner.journal import Sink
 from etl_runner.ledger import Holder, Ledger, LedgerReader, hold_pipeline_lock, hold_run_lock, prune
 from etl_runner.model import Plan
 from etl_runner.paths import Home
-from etl_runner.runner import Runner
+from etl_runner.runner import Executor, Runner
 from etl_runner.scheduler import Scheduler
 from etl_runner.signals import hold_signals
 
@@ -42,10 +41,10 @@ def launch(opened: Opened, plan: Plan, settings: Settings, *, passes_on: str | N
         env = stack.enter_context(_warehouse(plan, home))
         estimates = _estimates(plan, home)
 
-        def claim(run: int) -> None:
-            stack.enter_context(hold_run_lock(home, run))
-
-        run = ledger.begin(plan, datetime.now(UTC), claim=claim)
+        locks = [lock.fd]
+        run = ledger.begin(
+            plan, datetime.now(UTC), claim=lambda run: locks.append(stack.enter_context(hold_run_lock(home, run)))
+        )
         lock.tell(run)
         _link_latest(home, run)
         sink = _sink(plan, run, home, settings, estimates)
@@ -54,7 +53,7 @@ def launch(opened: Opened, plan: Plan, settings: Settings, *, passes_on: str | N
             run=run,
             about=_about(opened, plan),
             scheduler=Scheduler(plan, estimates=estimates, chance=random),
-            executor=LocalExecutor(),
+            executor=stack.enter_context(_executor(home, locks)),
             memory=ledger,
             sinks=[sink],
             home=home,
@@ -96,6 +95,19 @@ def _warehouse(plan: Plan, home: Home) -> Iterator[Mapping[str, str]]:
         return
     with EmbeddedPostgres(home.postgres).hold() as server:
         yield {**os.environ, "DATABASE_URL": server.url}
+
+
+@contextmanager
+def _executor(home: Home, locks: Sequence[int]) -> Iterator[Executor]:
+    """What runs attempts on this machine: under a keeper of process trees where there can be one."""
+    if not sys.platform.startswith("linux"):
+        
+        yield LocalExecutor()
+        return
+    from etl_runner.executors.keeper import KeeperExecutor
+
+    with closing(KeeperExecutor(trouble=home.trouble, locks=locks)) as executor:
+        yield executor
 
 
 def _estimates(plan: Plan, home: Home) -> dict[str, float]:

@@ -25,6 +25,7 @@ class Keeper:
 
     def __init__(self, control: socket.socket) -> None:
         kernel.become_subreaper()
+        signal.pthread_sigmask(signal.SIG_SETMASK, set())
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         self._control: socket.socket | None = control
