@@ -19,8 +19,8 @@ STAND_IN = "?"  # for a required value that is missing or wrong: the rest can st
 
 _BAD = object()
 _TABLES: dict[str, type[Struct]] = {
-    "[pipeline]": PipelineTable,
     "[defaults] or a job": Limits,
+    "[pipeline]": PipelineTable,
     "a job": JobTable,
     "[phases.NAME]": PhaseTable,
     "the file itself": File,
@@ -95,11 +95,12 @@ class _Shape:
 
     def _unknown_key(self, kind: type[Struct], key: str, path: Path) -> str:
         """Add the problem; returns the known key that was probably meant, or nothing."""
-        from etl_runner.pipeline.words import key_meant
+        from etl_runner.pipeline.words import key_meant, nearest
 
         names = list(_fields(kind))
-        meant = key_meant(key, names)
-        cure = f"did you mean {meant!r}?" if meant else _belongs(key, kind)
+        elsewhere = _belongs(key, kind)
+        meant = key_meant(key, names) or ("" if elsewhere else nearest(key, names))
+        cure = f"did you mean {meant!r}?" if meant else elsewhere
         if not cure and len(names) <= 10:
             cure = f"known keys: {', '.join(names)}"
         self.source.add((*path, key), f"unknown key {key!r}", cure, on_key=True, named=path)

@@ -181,7 +181,7 @@ def read_env_file(text: str) -> tuple[dict[str, str], list[tuple[int, str]]]:
 
 _ENV_LINE = re.compile(
     r"""\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*"""
-    r"""(?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<bare>[^'"\s#](?:[^#]|(?<=\S)#)*?)?)\s*(?:(?<=\s)#.*)?"""
+    r"""(?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<bare>[^'"\s#](?:[^#]|(?<=\S)#)*?)?)\s*(?:(?<=[\s=])#.*)?"""
 )
 _ESCAPES = {"n": "\n", "t": "\t"}
 

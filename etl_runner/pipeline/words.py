@@ -22,8 +22,8 @@ OTHER_TOOLS = {
     "phase": "stage group step section phase_name",
     "phases": "stages groups steps sections",
     "jobs": "job tasks task steps targets flows",
-    "pools": "pool limits concurrency queues queue",
     "pool": "queue concurrency semaphore resource lock mutex",
+    "pools": "pool limits concurrency queues queue",
     "optional": "continue-on-error continue_on_error allow_failure allow_failures ignore_errors soft_fail",
     "when": "if condition trigger_rule on run_if always",
     "workers": "jobs max_workers max-parallel max_parallel parallelism concurrency threads processes",
@@ -58,9 +58,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def key_meant(word: str, known: Collection[str]) -> str:
-    """The known key that an unknown one stands for: by another tool's word, else the nearest; empty if none."""
+    """The known key that is the same word in another tool, or written with dashes; empty if there is none."""
     for ours, theirs in OTHER_TOOLS.items():
         if ours in known and word in theirs.split():
             return ours
     swapped = word.replace("-", "_")
-    return swapped if swapped in known else nearest(word, known)
+    return swapped if swapped in known else ""
