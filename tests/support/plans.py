@@ -32,7 +32,7 @@ def plan(*jobs: Job, **settings: Any) -> Plan:
 class Behaviour(Struct, frozen=True, kw_only=True):
     """What one attempt does: `boot` seconds to AttemptStarted, `seconds` more to its end, `wind_down` when stopped.
 
-    Just one of `exit`, `signal`, `error` is set. `late` says that it is still announced as started after a stop.
+    Just one of `exit`, `signal`, `error` is set. `late`: announced as started even after a stop, and twice.
     """
 
     boot: float = 0.0

@@ -20,6 +20,7 @@ from etl_runner.scheduler import Announce, Command, Launch, Scheduler, Stop
 from tests.support.plans import Scenario
 
 MOST_STEPS = 5000
+ECHO = 1.5  # seconds after which a late attempt is announced again, be it over or not
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -90,7 +91,10 @@ class World:
         does = self.scenario.behaviour(launch.job, launch.attempt)
         begin = now + does.boot
         if not does.error:
-            self._expect(begin, AttemptStarted(job=launch.job, attempt=launch.attempt, pid=1))
+            started = AttemptStarted(job=launch.job, attempt=launch.attempt, pid=1)
+            self._expect(begin, started)
+            if does.late:
+                self._expect(begin + ECHO, started)
         self._started[launch.job, launch.attempt] = begin
         self._exit(launch, begin + (0 if does.error else does.seconds), does.exit, signal=does.signal, error=does.error)
 
