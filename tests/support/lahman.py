@@ -56,10 +56,11 @@ WHOLE_ROW = "*"
 
 
 def lahman_folder() -> Path | None:
-    """The folder that holds `2024` and `2025`: `$ETL_LAHMAN`, else beside the repository. None if absent."""
+    """The folder that holds `2024` and `2025`: `$ETL_LAHMAN`, else beside the repository if it is there."""
+    if named := os.environ.get("ETL_LAHMAN"):
+        return Path(named)
     beside = Path(__file__).parents[2].parent / "shared" / "data" / "lahman"
-    folder = Path(os.environ.get("ETL_LAHMAN") or beside)
-    return folder if all((folder / edition).is_dir() for edition in EDITIONS) else None
+    return beside if beside.is_dir() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
