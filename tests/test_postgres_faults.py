@@ -116,12 +116,26 @@ def test_a_second_holder_revives_a_server_killed_under_the_first(open_folder: Pa
     assert not embedded.is_running()
 
 
+def test_the_pin_of_a_server_that_crashed_does_not_pin_the_next_one(open_folder: Path) -> None:
+    embedded = EmbeddedPostgres(open_folder / "pg")
+    write_answer(embedded.url())
+    os.kill(postmaster_of(open_folder / "pg"), signal.SIGKILL)
+    wait_for(lambda: not embedded.is_running())
+
+    assert_answer(embedded)
+
+
 def test_sessions_that_outlive_their_postmaster_do_not_block_the_next_start(open_folder: Path) -> None:
     embedded = EmbeddedPostgres(open_folder / "pg")
     with embedded.hold() as server:
         write_answer(server.url)
-        busy = psycopg.connect(server.url)
-        busy.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 1000000000000) n")
+        busy = psycopg.connect(server.url, autocommit=True)
+        busy.execute("SET client_connection_check_interval = 0")  # else it would notice by itself
+        busy.pgconn.send_query(b"DO 'BEGIN LOOP END LOOP; END'")
+        wait_for(lambda: busy.pgconn.flush() == 0)
+        with psycopg.connect(server.url) as watcher:
+            running = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'active'"
+            wait_for(lambda: watcher.execute(running, [busy.info.backend_pid]).fetchone())
         os.kill(postmaster_of(open_folder / "pg"), signal.SIGKILL)
 
     assert_answer(embedded)
@@ -216,6 +230,20 @@ def test_a_terminals_interrupt_does_not_reach_the_server(open_folder: Path) -> N
         assert os.getsid(postmaster) != os.getsid(first.process.pid)
         assert os.getpgid(postmaster) != os.getpgid(first.process.pid)
         assert first.leave() == {"left": True}
+
+
+@pytest.mark.parametrize("moment", ["data.new", "data", "data/postmaster.pid", "run/.s.PGSQL.5432"])
+def test_interrupted_in_the_middle_of_the_first_start_nothing_is_left_running(open_folder: Path, moment: str) -> None:
+    folder = open_folder / "pg"
+    with holder(folder) as first:
+        first.tell()
+        wait_for((folder / moment).exists)
+        first.process.send_signal(signal.SIGINT)
+        first.process.wait()
+
+    assert not EmbeddedPostgres(folder).is_running()
+    with EmbeddedPostgres(folder).hold() as server:
+        write_answer(server.url)
 
 
 def test_an_interrupted_holder_stops_the_server_it_started(open_folder: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -214,6 +215,18 @@ def test_any_folder_name_will_do(open_folder: Path, name: str) -> None:
     assert not EmbeddedPostgres(open_folder / name / "pg").is_running()
 
 
+def test_a_server_started_with_signals_blocked_can_still_be_stopped(open_folder: Path) -> None:
+    embedded = EmbeddedPostgres(open_folder / "pg")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD})
+    try:
+        with embedded.hold() as server:
+            assert ask(server.url, "SELECT 1") == "1"
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    assert not embedded.is_running()
+
+
 def test_a_hold_outlives_the_thread_that_took_it(open_folder: Path) -> None:
     embedded = EmbeddedPostgres(open_folder / "pg")
     stack = ExitStack()
@@ -239,7 +252,9 @@ def test_a_fork_that_lives_on_does_not_keep_the_server(open_folder: Path) -> Non
     )
 
     ended = subprocess.run([sys.executable, "-c", script, open_folder / "pg"], stdout=subprocess.PIPE, check=True)
-    running = embedded.is_running()
-    os.kill(int(ended.stdout), 9)
-
-    assert not running
+    try:
+        assert not embedded.is_running()
+        with embedded.hold() as server:
+            assert ask(server.url, "SELECT 1") == "1"
+    finally:
+        os.kill(int(ended.stdout), 9)

@@ -72,15 +72,19 @@ def stop(place: Place) -> bool:
 
     False if it goes on, because it was started where we cannot see it (another container).
     """
-    signalled = signal_postmaster(place, signal.SIGINT)  # a "fast" shutdown: sessions are ended, nothing is lost
     deadline = time.monotonic() + STOP_SECONDS
+    signalled = None
     for headless in _while_alive(place):
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        # A "fast" shutdown: sessions are ended, nothing is lost. Said again, as one just starting may not hear it.
+        if (signalled is None or now > signalled + 1) and signal_postmaster(place, signal.SIGINT):
+            signalled = now
+        if now > deadline:
             raise WarehouseError(
                 f"the warehouse's server in {place.base} does not stop", hint=f"its log is {place.log}"
             )
         if headless >= HEADLESS_SECONDS:
-            if not signalled and _listens(place):
+            if signalled is None and _listens(place):
                 return False
             signal_all(place, signal.SIGQUIT)
     return True
