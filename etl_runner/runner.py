@@ -34,7 +34,7 @@ from etl_runner.journal import Journal, Memory, Sink, Sinks
 from etl_runner.model import Metric, Order, Plan, RunStatus
 from etl_runner.paths import Home
 from etl_runner.scheduler import Announce, Command, Launch, Scheduler, Stop
-from etl_runner.signals import handled_signals
+from etl_runner.signals import die_of, handled_signals
 from etl_runner.ticks import every
 
 REFRESH_SECONDS = 0.25
@@ -88,7 +88,7 @@ class Runner:
     async def run(self) -> RunFinished:
         """Run to the end and return how it ended; `failure` is set if the ledger failed on the way.
 
-        Handles INT, TERM and HUP: the first stops the jobs within their grace, the second at once.
+        Handles INT, TERM and HUP: the first stops the jobs within their grace, the second at once, the third leaves.
         """
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
@@ -206,6 +206,8 @@ class Runner:
 
     def _on_signal(self, number: int) -> None:
         self._signals += 1
+        if self._signals > 2:  # leave at once: the shims end what is left, and hold the locks until then
+            die_of(number)
         self._tell(StopRequested(reason=StopReason.SIGNAL, signal=number, force=self._signals > 1))
 
     def _finished(self, seconds: float) -> RunFinished:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    import asyncio  # `--help` needs this module, and not that one
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -34,3 +38,11 @@ def handled_signals(loop: asyncio.AbstractEventLoop, handler: Callable[[int], No
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for number in SIGNALS:
             loop.remove_signal_handler(number)
+
+
+def die_of(number: int) -> NoReturn:
+    """End this process by a signal, as its parent expects (a shell loop stops); PID 1 cannot, and exits 128+n."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import signal
 import sys
 from collections.abc import Iterator, MutableMapping
@@ -14,6 +13,7 @@ import click
 from etl_runner import __version__
 from etl_runner.cli.options import Settings, common_options, json_wanted
 from etl_runner.errors import EtlError
+from etl_runner.signals import die_of
 
 
 class Entry(NamedTuple):
@@ -105,14 +105,6 @@ def show_error(error: EtlError, *, json: bool) -> None:
     click.echo(f"etl-run: {error.message}" if "\n" not in error.message else error.message, err=True)
     if error.hint:
         click.echo(f"  {error.hint}", err=True)
-
-
-def die_of(number: int) -> NoReturn:
-    """End this process by a signal, as its parent expects (a shell loop stops); PID 1 cannot, and exits 128+n."""
-    signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
-    os.kill(os.getpid(), number)
-    os._exit(128 + number)
 
 
 def main(*before: str) -> NoReturn:
