@@ -52,7 +52,8 @@ def document(home: Home, *arguments: str) -> dict[str, Any]:
 def command(home: Home, *arguments: str, **settings: Any) -> subprocess.Popen[bytes]:
     """The command line, as a process of its own."""
     env = {**os.environ, "COLUMNS": "80", **settings.pop("env", {})}
-    env.pop("ETL_HOME", None)
+    for unwanted in ("ETL_HOME", "PYTHONUNBUFFERED"):
+        env.pop(unwanted, None)
     return subprocess.Popen(
         [sys.executable, "-m", "etl_runner", *arguments, "-c", str(home.folder.parent / "etl.toml")],
         env=env,

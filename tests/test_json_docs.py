@@ -64,5 +64,6 @@ def test_every_event_is_documented_with_all_its_fields(event: type) -> None:
 
 
 def test_every_outcome_and_error_is_documented() -> None:
-    for word in [*Outcome, *(error.code for error in [EtlError, *EtlError.__subclasses__()])]:
+    errors: list[type[EtlError]] = [EtlError, *EtlError.__subclasses__()]
+    for word in [*Outcome, *(error.code for error in errors)]:
         assert f"`{word}`" in DOC

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -18,7 +17,18 @@ from etl_runner.ledger import Ledger, LedgerReader, RunState, prune
 from etl_runner.ledger.database import migrate, migrations, transaction
 from etl_runner.model import Outcome, RunStatus
 from etl_runner.paths import Home
-from tests.support.ledgers import MONDAY, Pen, job, line_of, output_of, past_run, plan, python, started
+from tests.support.ledgers import (
+    MONDAY,
+    Pen,
+    job,
+    line_of,
+    open_folder,
+    output_of,
+    past_run,
+    plan,
+    python,
+    started,
+)
 
 SMALL = plan("table-0", "table-1", "marts")
 
@@ -134,6 +144,45 @@ def test_what_is_written_cannot_be_changed(home: Home, table: str) -> None:
         sql(home, f"UPDATE {table} SET {column} = 'x'")
 
 
+def test_what_the_system_gave_us_and_is_no_text_is_kept_as_far_as_it_goes(home: Home) -> None:
+    past_run(home, plan(job("a", argv=("cat", "caf\udce9"))), command=("etl-run", "-c", "caf\udce9"))
+
+    with LedgerReader.open(home.ledger) as reader:
+        assert (reader.plan(1).jobs[0].argv, reader.run(1).command) == (("cat", "caf?"), ("etl-run", "-c", "caf?"))
+
+
+def test_only_durable_records_wait_for_the_disk(home: Home) -> None:
+    with Ledger.open(home.ledger) as ledger:
+        run = ledger.begin(SMALL, MONDAY)
+        synchronous = []
+        for seq, durable in enumerate([True, False, True], start=1):
+            ledger.append([attempt(run, seq)], durable=durable)
+            synchronous += ledger._connection.execute("PRAGMA synchronous").fetchone()
+
+    assert synchronous == [2, 1, 2]
+
+
+def test_somebody_who_reads_for_long_keeps_nobody_from_writing(home: Home) -> None:
+    past_run(home, SMALL)
+    with closing(sqlite3.connect(home.ledger, isolation_level=None)) as reading:
+        reading.execute("BEGIN")
+        before = reading.execute("SELECT count(*) FROM event").fetchone()
+        assert past_run(home, SMALL) == 2
+        assert reading.execute("SELECT count(*) FROM event").fetchone() == before
+
+
+def test_of_two_transactions_the_second_waits_from_its_beginning(home: Home) -> None:
+    past_run(home, SMALL)
+    with (
+        closing(sqlite3.connect(home.ledger, isolation_level=None)) as first,
+        closing(sqlite3.connect(home.ledger, isolation_level=None, timeout=0)) as second,
+        transaction(first),
+        pytest.raises(sqlite3.OperationalError, match="locked"),
+        transaction(second),
+    ):
+        pytest.fail("both are writing")
+
+
 def test_the_views_answer_questions_in_plain_sql(home: Home) -> None:
     past_run(home, SMALL, outcomes={"marts": Outcome.FAILED}, attempts={"table-1": 2})
 
@@ -205,6 +254,34 @@ def test_a_live_run_is_never_deleted(home: Home) -> None:
     assert prune(home, keep_runs=0, keep_days=0) == (1,)
 
 
+PRUNE = """
+import sys
+from pathlib import Path
+from etl_runner.ledger import prune
+from etl_runner.paths import Home
+from tests.support.ledgers import drop_root
+drop_root()
+print(prune(Home(Path(sys.argv[1])), keep_runs=0, keep_days=0))
+"""
+
+
+def test_a_run_whose_folder_cannot_be_deleted_is_kept_whole() -> None:
+    with open_folder() as folder:
+        home = Home(folder)
+        for _ in range(2):
+            past_run(home, SMALL)
+        logs = home.log(1, "table-0", 1).parent
+        logs.mkdir(parents=True)
+        (logs / "x").touch()
+        logs.chmod(0o555)
+        for path in folder.glob("ledger.db*"):
+            path.chmod(0o666)
+
+        assert output_of(python(PRUNE, folder)) == "(2,)\n"
+        with LedgerReader.open(home.ledger) as reader:
+            assert [run.id for run in reader.runs()] == [1]
+
+
 def test_there_is_nothing_to_delete_before_the_first_run(home: Home) -> None:
     assert prune(home) == ()
     assert not home.folder.exists()
@@ -240,6 +317,16 @@ def test_an_empty_file_is_a_ledger_without_runs(home: Home) -> None:
     with LedgerReader.open(home.ledger) as reader:
         assert reader.runs() == []
     assert past_run(home, SMALL) == 1
+
+
+def test_a_ledger_that_is_being_made_just_now_is_read_and_left_alone(home: Home) -> None:
+    home.folder.mkdir()
+    sql(home, "PRAGMA journal_mode = WAL")
+    assert home.ledger.stat().st_size
+
+    with LedgerReader.open(home.ledger) as reader:
+        assert reader.runs() == []
+    assert sql(home, "PRAGMA user_version") == [(0,)]
 
 
 def test_an_unknown_run_is_answered_with_those_there_are(home: Home) -> None:
@@ -325,13 +412,13 @@ def test_a_folder_that_is_a_file_is_an_error_with_a_cure(home: Home) -> None:
 
 
 READ_ONLY = """
-import os, sys
+import sys
 from pathlib import Path
 from etl_runner.errors import LedgerError
 from etl_runner.ledger import Ledger, LedgerReader
+from tests.support.ledgers import drop_root
+drop_root()
 path = Path(sys.argv[1])
-if os.getuid() == 0:
-    os.setgroups([]); os.setgid(65534); os.setuid(65534)
 with LedgerReader.open(path) as reader:
     print(len(reader.runs()))
 try:
@@ -342,16 +429,12 @@ except LedgerError as error:
 
 
 def test_without_the_right_to_write_a_ledger_can_still_be_read() -> None:
-    folder = Path("/tmp") / f"ledger-read-only-{os.getpid()}"  # others may not enter pytest's own folders
-    home = Home(folder)
-    try:
+    with open_folder() as folder:
+        home = Home(folder)
         past_run(home, SMALL)
-        folder.chmod(0o555)
         home.ledger.chmod(0o444)
+        folder.chmod(0o555)
         runs, message, hint = output_of(python(READ_ONLY, home.ledger)).splitlines()
-    finally:
-        folder.chmod(0o755)
-        shutil.rmtree(folder)
 
     assert runs == "1"
     assert str(home.ledger) in message
@@ -472,6 +555,33 @@ def test_many_processes_at_once_never_lock_each_other_out_and_lose_nothing(home:
     assert counted == dict.fromkeys(runs, 40)
 
 
+FIRST = """
+import sys
+from pathlib import Path
+from etl_runner.ledger import Ledger, LedgerReader
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(60):
+    path = Path(sys.argv[1]) / str(number) / "ledger.db"
+    with LedgerReader.open(path) as reader:
+        reader.runs()
+    Ledger.open(path).close()
+"""
+
+
+def test_many_processes_may_make_the_same_ledger_at_once(tmp_path: Path) -> None:
+    processes = [python(FIRST, tmp_path) for _ in range(5)]
+    for process in processes:
+        assert line_of(process) == "ready"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+    for process in processes:
+        output_of(process)
+
+
 KILLED = """
 import os, sys
 from datetime import UTC, datetime
@@ -516,6 +626,13 @@ def test_usual_times_are_medians_of_successes_in_the_last_ten_runs(home: Home) -
         medians = reader.medians("warehouse")
 
     assert medians == {"table-0": 5.5, "table-1": 1.0, "table": 1.0}
+
+
+def test_a_job_that_is_called_like_a_template_has_its_own_usual_time(home: Home) -> None:
+    past_run(home, plan("table", "table-0"), seconds={"table": 1.0, "table-0": 9.0})
+
+    with LedgerReader.open(home.ledger) as reader:
+        assert reader.medians("warehouse") == {"table": 1.0, "table-0": 9.0}
 
 
 def test_a_job_without_a_past_is_expected_to_take_what_its_template_does(home: Home) -> None:

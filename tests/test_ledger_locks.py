@@ -13,7 +13,17 @@ from etl_runner.events import AttemptStarted
 from etl_runner.ledger import Holder, Ledger, LedgerReader, RunState, alive, hold_pipeline_lock, hold_run_lock
 from etl_runner.model import Outcome
 from etl_runner.paths import Home
-from tests.support.ledgers import MONDAY, Pen, line_of, plan, python, started, until
+from tests.support.ledgers import (
+    MONDAY,
+    Pen,
+    line_of,
+    open_folder,
+    output_of,
+    plan,
+    python,
+    started,
+    until,
+)
 
 ANA = Holder(pid=77, user="ana", since=MONDAY)
 
@@ -146,18 +156,48 @@ def test_a_started_program_does_not_keep_a_run_alive_unless_it_is_given_the_lock
         assert not alive(home, 1)
 
 
+LOOK = """
+import sys
+from pathlib import Path
+from etl_runner.ledger import alive
+from etl_runner.paths import Home
+print("ready", flush=True)
+while True:
+    alive(Home(Path(sys.argv[1])), 1)
+"""
+
+
 def test_looking_at_a_run_does_not_keep_others_from_taking_its_lock(home: Home) -> None:
-    looking = python(
-        "import sys\nfrom pathlib import Path\nfrom etl_runner.ledger import alive\nfrom etl_runner.paths import Home\n"
-        "print('ready', flush=True)\nwhile not sys.stdin.closed: alive(Home(Path(sys.argv[1])), 1)",
-        home.folder,
-    )
-    line_of(looking)
-    for _ in range(300):
+    with hold_run_lock(home, 1):
+        pass
+    looking = [python(LOOK, home.folder) for _ in range(2)]
+    for process in looking:
+        assert line_of(process) == "ready"
+    for _ in range(5000):
         with hold_run_lock(home, 1):
             pass
-    looking.kill()
-    looking.communicate()
+    for process in looking:
+        process.kill()
+        process.communicate()
+
+
+LOOK_UNPRIVILEGED = """
+import sys
+from pathlib import Path
+from etl_runner.ledger import alive
+from etl_runner.paths import Home
+from tests.support.ledgers import drop_root
+drop_root()
+print(alive(Home(Path(sys.argv[1])), 1))
+"""
+
+
+def test_a_run_of_which_one_may_not_tell_is_taken_for_alive() -> None:
+    with open_folder() as folder:
+        with hold_run_lock(Home(folder), 1):
+            pass
+        Home(folder).run_lock(1).chmod(0o000)
+        assert output_of(python(LOOK_UNPRIVILEGED, folder)) == "True\n"
 
 
 def test_a_run_is_running_from_the_moment_it_can_be_seen_and_lost_when_its_process_is_killed(home: Home) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import etl_runner
@@ -20,6 +21,7 @@ _STRICT_SINCE = (3, 37, 0)
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
+@cache
 def migrations() -> tuple[str, ...]:
     """The SQL of every step from an empty file to today's layout, in order."""
     return tuple(p.read_text(encoding="utf-8") for p in sorted(_MIGRATIONS.glob("*.sql")))

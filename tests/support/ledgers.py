@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from time import monotonic, sleep
 
 from etl_runner.events import (
@@ -22,6 +25,7 @@ from etl_runner.events import (
     counts,
 )
 from etl_runner.ledger import Ledger
+from etl_runner.ledger.database import migrations
 from etl_runner.model import Job, Outcome, Phase, Plan, RunStatus
 from etl_runner.paths import Home
 
@@ -154,6 +158,29 @@ def python(code: str, *args: object, wrap: Sequence[str] = ()) -> subprocess.Pop
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def drop_root() -> None:
+    """From now on this process may write only where everybody may. To be called after the imports."""
+    migrations()  # nobody else may be allowed to read our own files
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter, unlike pytest's own."""
+    folder = Path(mkdtemp(prefix="etl-run-test-"))
+    folder.chmod(0o777)
+    try:
+        yield folder
+    finally:
+        for path in [folder, *folder.rglob("*")]:
+            if path.is_dir():
+                path.chmod(0o777)
+        rmtree(folder)
 
 
 def output_of(process: subprocess.Popen[str]) -> str:
