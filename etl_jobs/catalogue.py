@@ -1,110 +1,66 @@
-"""The catalogue (`tables.toml`): every table of a load, with its source, key, checks and strategy."""
+"""Reading a catalogue (`tables.toml`): everything wrong with it is said at once, with a guess at what was meant."""
 
 from __future__ import annotations
 
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from etl_jobs.errors import MisconfiguredError
+from etl_jobs.tables import Catalogue, Reference, SourceSettings, Table
 
+PACKAGED = Path(__file__).with_name("tables.toml")
 _TYPE = re.compile(r'"?[A-Za-z_][\w.]*"?( [A-Za-z]+)*( ?\(\d+(, ?\d+)?\))?( with(out)? time zone)?( ?\[\d*\])*', re.I)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-PACKAGED = Path(__file__).with_name("tables.toml")
+_LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer ones
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
-    """`columns` of the table are found in `to` of the table called `table`; rows with a null in them are free.
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a value must be: in words, and as a test."""
 
-    `orphans` says what an unknown parent means: "fail" rejects the load, "report" counts.
-    """
-
-    columns: tuple[str, ...]
-    table: str
-    to: tuple[str, ...]
-    orphans: str = "fail"
+    said: str
+    fits: Callable[[object], bool]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """One row of the catalogue; `id` is its index. docs/jobs.md says what each setting means."""
-
-    id: int
-    name: str
-    file: str
-    columns: dict[str, str]
-    required: tuple[str, ...] = ()
-    key: tuple[str, ...] = ()
-    duplicates: str = "fail"
-    references: tuple[Reference, ...] = ()
-    strategy: str = "snapshot"
-    where: str = ""
-    watermark: str = ""
-    lag: str | int | float = 0
-    min_rows: int = 0
-    max_delete: float = 0.5
-    comment: str = ""
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        """The columns that name a row, empty where rows may repeat."""
-        return self.key if self.duplicates == "fail" else ()
-
-    @property
-    def never_null(self) -> tuple[str, ...]:
-        """Columns that take no nulls: the required ones and the identity."""
-        return tuple(dict.fromkeys((*self.required, *self.identity)))
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceSettings:
-    """The `[source]` part: what kind, where, and the dialect of its text."""
+_TEXT = _Kind("a text", lambda value: isinstance(value, str))
+_WHOLE = _Kind("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool))
+_NUMBER = _Kind("a number", _is_number)
+_TEXT_OR_NUMBER = _Kind("a text or a number", lambda value: isinstance(value, str) or _is_number(value))
+_TEXTS = _Kind("a list of texts", lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value))
+_LIST = _Kind("a list", lambda value: isinstance(value, list))
+_PART = _Kind("a table", lambda value: isinstance(value, dict))
 
-    kind: str
-    folder: Path | None = None
-    delimiter: str = ","
-    quote: str = '"'
-    null: str = ""
-    encoding: str = "UTF8"
-    scale: float = 1.0
-    seed: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Catalogue:
-    """A checked catalogue: every name in it leads somewhere."""
-
-    path: Path
-    source: SourceSettings
-    schema: str
-    tables: tuple[Table, ...]
-    marts: Path | None = None
-
-    @property
-    def staging_schema(self) -> str:
-        return f"{self.schema}_staging"
-
-    @property
-    def mart_schema(self) -> str:
-        return f"{self.schema}_mart"
-
-    def table(self, number: int) -> Table:
-        """The table with this `--id`."""
-        if not 0 <= number < len(self.tables):
-            raise MisconfiguredError(
-                f"{self.path.name} has no table {number}", hint=f"--id is 0 to {len(self.tables) - 1}"
-            )
-        return self.tables[number]
-
-    def named(self, name: str) -> Table:
-        """The table called `name`, which must exist."""
-        return next(t for t in self.tables if t.name == name)
+_TOP_KEYS = {"source": _PART, "warehouse": _PART, "table": _LIST}
+_WAREHOUSE_KEYS = {"schema": _TEXT, "marts": _TEXT}
+_SOURCE_KEYS = {"kind": _TEXT, "folder": _TEXT, "csv": _PART, "scale": _NUMBER, "seed": _WHOLE}
+_CSV_KEYS = {"delimiter": _TEXT, "quote": _TEXT, "null": _TEXT, "encoding": _TEXT}
+_REFERENCE_KEYS = {"columns": _TEXTS, "table": _TEXT, "to": _TEXTS, "orphans": _TEXT}
+_TABLE_KEYS = {
+    "name": _TEXT,
+    "file": _TEXT,
+    "columns": _PART,
+    "required": _TEXTS,
+    "key": _TEXTS,
+    "duplicates": _TEXT,
+    "references": _LIST,
+    "strategy": _TEXT,
+    "where": _TEXT,
+    "watermark": _TEXT,
+    "lag": _TEXT_OR_NUMBER,
+    "min_rows": _WHOLE,
+    "max_delete": _NUMBER,
+    "comment": _TEXT,
+}
 
 
 def default_path(env: Mapping[str, str]) -> Path:
@@ -139,10 +95,8 @@ class _Reader:
     problems: list[str]
 
     def catalogue(self, document: dict[str, Any], *, scale: float | None) -> Catalogue:
-        top = self._known(document, "", {"source": dict, "warehouse": dict, "table": list})
-        warehouse = self._known(
-            top.get("warehouse", {}), "warehouse", {"schema": str, "marts": str}, needed=("schema",)
-        )
+        top = self._known(document, "", _TOP_KEYS)
+        warehouse = self._known(top.get("warehouse", {}), "warehouse", _WAREHOUSE_KEYS, needed=("schema",))
         tables = tuple(self._table(n, entry) for n, entry in enumerate(top.get("table", [])))
         if not tables:
             self.problems.append("no [[table]] in it")
@@ -158,10 +112,8 @@ class _Reader:
         )
 
     def _source(self, entry: dict[str, Any], *, scale: float | None) -> SourceSettings:
-        kinds = {"kind": str, "folder": str, "csv": dict, "scale": float, "seed": int}
-        found = self._known(entry, "source", kinds, needed=("kind",))
-        dialect = {"delimiter": str, "quote": str, "null": str, "encoding": str}
-        csv = self._known(found.pop("csv", {}), "source.csv", dialect)
+        found = self._known(entry, "source", _SOURCE_KEYS, needed=("kind",))
+        csv = self._known(found.pop("csv", {}), "source.csv", _CSV_KEYS)
         self._one_of(found.get("kind", "csv"), ("csv", "sample"), "source.kind")
         for key in ("delimiter", "quote"):
             if len(csv.get(key, "x").encode()) != 1:
@@ -209,8 +161,7 @@ class _Reader:
         return Table(**{**usual, **found}, id=number)
 
     def _reference(self, where: str, entry: dict[str, Any]) -> Reference:
-        kinds = {"columns": list, "table": str, "to": list, "orphans": str}
-        found = self._known(entry, where, kinds, needed=("columns", "table"))
+        found = self._known(entry, where, _REFERENCE_KEYS, needed=("columns", "table"))
         self._one_of(found.get("orphans", "fail"), ("fail", "report"), f"{where}.orphans")
         columns = tuple(found.get("columns", ()))
         return Reference(
@@ -226,6 +177,11 @@ class _Reader:
         self._one_of(table.strategy, ("snapshot", "slice", "incremental"), f"{where}: strategy")
         if sum(t.name == table.name for t in tables) > 1:
             self.problems.append(f"{where}: the name is used more than once")
+        if not table.columns:
+            self.problems.append(f"{where}: columns: name at least one")
+        for name in (table.name, *table.columns):
+            if len(name.encode()) > _LONGEST_NAME:
+                self.problems.append(f"{where}: {name!r} is longer than PostgreSQL's {_LONGEST_NAME} bytes for a name")
         for column, kind in table.columns.items():
             if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
                 self.problems.append(f"{where}: columns.{column}: not a PostgreSQL type: {kind!r}")
@@ -272,7 +228,7 @@ class _Reader:
             self.problems.append(f"{where}: expected {expected}, got {value!r}{_guess(value, allowed)}")
 
     def _known(
-        self, entry: object, where: str, kinds: Mapping[str, Any], *, needed: tuple[str, ...] = ()
+        self, entry: object, where: str, kinds: Mapping[str, _Kind], *, needed: tuple[str, ...] = ()
     ) -> dict[str, Any]:
         """The entry's values of the right type; anything else is a problem."""
         dot = f"{where}: " if where else ""
@@ -283,48 +239,14 @@ class _Reader:
         for key, value in entry.items():
             if key not in kinds:
                 self.problems.append(f"{dot}unknown key {key!r}{_guess(key, kinds)}")
-            elif not _is(value, kinds[key]):
-                self.problems.append(f"{dot}{key}: expected {_KIND_NAMES[kinds[key]]}, got {value!r}")
+            elif not kinds[key].fits(value):
+                self.problems.append(f"{dot}{key}: expected {kinds[key].said}, got {value!r}")
             else:
                 good[key] = value
         self.problems.extend(f"{dot}{key!r} is missing" for key in needed if key not in entry)
         return good
 
 
-_KIND_NAMES: dict[Any, str] = {
-    str: "a text",
-    int: "a whole number",
-    float: "a number",
-    list: "a list",
-    dict: "a table",
-    (str, float): "a text or a number",
-}
-_TABLE_KEYS: dict[str, Any] = {
-    "name": str,
-    "file": str,
-    "columns": dict,
-    "required": list,
-    "key": list,
-    "duplicates": str,
-    "references": list,
-    "strategy": str,
-    "where": str,
-    "watermark": str,
-    "lag": (str, float),
-    "min_rows": int,
-    "max_delete": float,
-    "comment": str,
-}
-
-
-def _is(value: object, kind: Any) -> bool:
-    if isinstance(kind, tuple):
-        return any(_is(value, k) for k in kind)
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, (int, float) if kind is float else kind)
-
-
-def _guess(word: str, known: Any) -> str:
+def _guess(word: str, known: Iterable[str]) -> str:
     close = get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -77,7 +77,7 @@ def upsert(session: Session, change: Change) -> Changed:
     return _changed(session, statement)
 
 
-def replace(session: Session, change: Change, *, part: sql.Composable | None = None) -> Changed:
+def replace_rows(session: Session, change: Change, *, part: sql.Composable | None = None) -> Changed:
     """Delete, then insert, only what differs between staging and the target's `part`; rows may repeat.
 
     A row of the target outside the part goes as well where its key comes back in staging. With a key,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from etl_jobs.catalogue import Catalogue, Reference, Table
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.sources import Source, open_source
 from etl_jobs.staging import check_header, copy_into, definitions, identifiers
+from etl_jobs.tables import Catalogue, Reference, Table
 from etl_jobs.warehouse import Session
 
 _SHOWN = 3

@@ -7,13 +7,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
 import psycopg
 
-from etl_jobs.catalogue import Catalogue, default_path, read_catalogue
+from etl_jobs.catalogue import default_path, read_catalogue
 from etl_jobs.errors import JobError, MisconfiguredError, UnavailableError
+from etl_jobs.tables import Catalogue
 
 _CURES_ITSELF = ("08", "40", "53", "55", "57")  # connection, deadlock, resources, lock not available, shutdown
 _NEEDS_A_PERSON = ("42", "28", "3D", "3F", "0A")  # permission and names, login, no such database or schema
@@ -44,6 +46,8 @@ def run(main: Callable[[], None]) -> NoReturn:
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if isinstance(sys.stdout, TextIOWrapper):  # a name the terminal cannot show must not fail a load
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main()
     except JobError as error:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 import psycopg
 from psycopg import sql
 
-from etl_jobs.catalogue import Catalogue, Table
-from etl_jobs.changes import Change, Changed, merge, replace, upsert
+from etl_jobs.changes import Change, Changed, merge, replace_rows, upsert
 from etl_jobs.checks import Found, count_problems, parents_keys, reject_problems, whole
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.sources import Source, open_source
 from etl_jobs.staging import check_header, copy_into, create_staging, identifiers
+from etl_jobs.tables import Catalogue, Table
 from etl_jobs.target import ensure_target
 from etl_jobs.warehouse import Session, locked, prepare, server_version
 
@@ -48,18 +48,6 @@ class Loaded:
     recorded: bool = False
 
 
-class _Steps:
-    """Seconds since the last step."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-
-    def lap(self) -> float:
-        now = time.monotonic()
-        seconds, self._since = now - self._since, now
-        return round(seconds, 3)
-
-
 def load_table(session: Session, catalogue: Catalogue, table: Table, *, attempt: Attempt, wait: float) -> Loaded:
     """Make the target equal to the source, or leave it as it is and raise a JobError.
 
@@ -68,8 +56,24 @@ def load_table(session: Session, catalogue: Catalogue, table: Table, *, attempt:
     source = open_source(catalogue, table)
     header = check_header(source, table)
     prepare(session, catalogue.schema, catalogue.staging_schema)
-    with locked(session, target_name(catalogue, table), wait=wait):
-        return _load(session, catalogue, table, source=source, header=header, attempt=attempt)
+    name = target_name(catalogue, table)
+    with locked(session, name, wait=wait):
+        fingerprint = source.fingerprint()
+        if recorded := _recorded(session, name, attempt, fingerprint=fingerprint):
+            return recorded
+        load = _Load(session, catalogue, table, source, fingerprint, datetime.now(UTC))
+        started = time.monotonic()
+        staged = load.stage(header)
+        copied = time.monotonic()
+        found = load.check(staged)
+        checked = time.monotonic()
+        loaded = load.apply(staged, found, attempt)
+        return replace(
+            loaded,
+            copy_seconds=round(copied - started, 3),
+            check_seconds=round(checked - copied, 3),
+            load_seconds=round(time.monotonic() - checked, 3),
+        )
 
 
 def target_name(catalogue: Catalogue, table: Table) -> str:
@@ -77,48 +81,104 @@ def target_name(catalogue: Catalogue, table: Table) -> str:
     return f"{catalogue.schema}.{table.name}"
 
 
-def _load(
-    session: Session,
-    catalogue: Catalogue,
-    table: Table,
-    *,
-    source: Source,
-    header: tuple[str, ...],
-    attempt: Attempt,
-) -> Loaded:
-    name, fingerprint = target_name(catalogue, table), source.fingerprint()
-    if recorded := _recorded(session, name, attempt, fingerprint=fingerprint):
-        return recorded
-    steps, started = _Steps(), datetime.now(UTC)
-    target = sql.Identifier(catalogue.schema, table.name)
-    staging = sql.Identifier(catalogue.staging_schema, table.name)
-    create_staging(session, staging, table)
-    ensure_target(session, target, staging, table)
-    since = _since(session, name, table)
-    part = part_of(table, since=since)
-    sent = copy_into(session, staging, source, header, part=part)
-    if table.key:
-        session.execute(sql.SQL("ANALYZE {} ({})").format(staging, identifiers(table.key)))
-    copied = steps.lap()
-    parents = parents_keys(session, catalogue, table, staging, whole=part is None)
-    found = count_problems(session, staging, table, parents)
-    reject_problems(session, staging, table, parents, found=found, source=source)
-    checked = steps.lap()
-    with session.transaction():
-        changed = _apply(session, table, staging=staging, target=target, part=part)
-        _guard_deletes(session, table, target, changed)
-        _remember(session, name, table, found)
-        loaded = Loaded(
-            rows=found.rows, **asdict(changed), duplicates=found.duplicates, orphans=sum(found.orphans), bytes=sent
-        )
-        held = (found.rows, found.checksum) if table.strategy == "snapshot" else whole(session, target, table)
-        _record(session, attempt, {
-            "target": name, "strategy": table.strategy, "source": source.name, "fingerprint": fingerprint,
-            "since": since, "checksum": found.checksum, "held_rows": held[0], "held_checksum": held[1],
-            "started": started, **{column: getattr(loaded, field) for field, column in _RECORDED.items()},
-        })  # fmt: skip
-        session.execute(sql.SQL("DROP TABLE {}").format(staging))
-    return Loaded(**{**asdict(loaded), "copy_seconds": copied, "check_seconds": checked, "load_seconds": steps.lap()})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Staged:
+    """What was copied: the condition it was filtered by, where an increment began, how many bytes were read."""
+
+    part: sql.Composable | None
+    since: str | None
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """The three steps of one load, under the target's lock."""
+
+    session: Session
+    catalogue: Catalogue
+    table: Table
+    source: Source
+    fingerprint: str
+    started: datetime
+
+    @property
+    def name(self) -> str:
+        return target_name(self.catalogue, self.table)
+
+    @property
+    def target(self) -> sql.Identifier:
+        return sql.Identifier(self.catalogue.schema, self.table.name)
+
+    @property
+    def staging(self) -> sql.Identifier:
+        return sql.Identifier(self.catalogue.staging_schema, self.table.name)
+
+    def stage(self, header: tuple[str, ...]) -> _Staged:
+        create_staging(self.session, self.staging, self.table)
+        ensure_target(self.session, self.target, self.staging, self.table)
+        since = _since(self.session, self.name, self.table)
+        part = part_of(self.table, since=since)
+        sent = copy_into(self.session, self.staging, self.source, header, part=part)
+        if self.table.key:
+            analyze = sql.SQL("ANALYZE {} ({})").format(self.staging, identifiers(self.table.key))
+            self.session.execute(analyze)
+        return _Staged(part=part, since=since, bytes=sent)
+
+    def check(self, staged: _Staged) -> Found:
+        parents = parents_keys(self.session, self.catalogue, self.table, self.staging, whole=staged.part is None)
+        found = count_problems(self.session, self.staging, self.table, parents)
+        reject_problems(self.session, self.staging, self.table, parents, found=found, source=self.source)
+        return found
+
+    def apply(self, staged: _Staged, found: Found, attempt: Attempt) -> Loaded:
+        """Rows, watermark and load record together; staging goes with the same commit."""
+        with self.session.transaction():
+            changed = self._change(staged.part)
+            _guard_deletes(self.session, self.table, self.target, changed)
+            _remember(self.session, self.name, self.table, found)
+            loaded = Loaded(
+                rows=found.rows,
+                **asdict(changed),
+                duplicates=found.duplicates,
+                orphans=sum(found.orphans),
+                bytes=staged.bytes,
+            )
+            _record(self.session, attempt, self._record_values(loaded, found, since=staged.since))
+            self.session.execute(sql.SQL("DROP TABLE {}").format(self.staging))
+        return loaded
+
+    def _change(self, part: sql.Composable | None) -> Changed:
+        columns, key = tuple(self.table.columns), self.table.identity
+        change = Change(staging=self.staging, target=self.target, columns=columns, key=key)
+        try:
+            if self.table.strategy == "incremental":
+                return upsert(self.session, change)
+            if self.table.strategy == "snapshot" and key and server_version(self.session) >= 17:
+                return merge(self.session, change)
+            return replace_rows(self.session, change, part=part)
+        except psycopg.IntegrityError as error:
+            raise DataRejectedError(
+                f"table {self.table.name!r}: {error.diag.message_primary} ({error.diag.message_detail or 'no detail'})",
+                hint="the table has a constraint that the catalogue does not declare",
+            ) from error
+
+    def _record_values(self, loaded: Loaded, found: Found, *, since: str | None) -> dict[str, object]:
+        if self.table.strategy == "snapshot":
+            held = found.rows, found.checksum
+        else:
+            held = whole(self.session, self.target, self.table)
+        return {
+            "target": self.name,
+            "strategy": self.table.strategy,
+            "source": self.source.name,
+            "fingerprint": self.fingerprint,
+            "since": since,
+            "checksum": found.checksum,
+            "held_rows": held[0],
+            "held_checksum": held[1],
+            "started": self.started,
+            **{column: getattr(loaded, field) for field, column in _RECORDED.items()},
+        }
 
 
 def part_of(table: Table, *, since: str | None) -> sql.Composable | None:
@@ -145,28 +205,6 @@ def _since(session: Session, name: str, table: Table) -> str | None:
     )
     row = session.execute(statement).fetchone()
     return str(row[0]) if row else None
-
-
-def _apply(
-    session: Session,
-    table: Table,
-    *,
-    staging: sql.Identifier,
-    target: sql.Identifier,
-    part: sql.Composable | None,
-) -> Changed:
-    change = Change(staging=staging, target=target, columns=tuple(table.columns), key=table.identity)
-    try:
-        if table.strategy == "incremental":
-            return upsert(session, change)
-        if table.strategy == "snapshot" and change.key and server_version(session) >= 17:
-            return merge(session, change)
-        return replace(session, change, part=part)
-    except psycopg.IntegrityError as error:
-        raise DataRejectedError(
-            f"table {table.name!r}: {error.diag.message_primary} ({error.diag.message_detail or 'no detail'})",
-            hint="the table has a constraint that the catalogue does not declare",
-        ) from error
 
 
 def _guard_deletes(session: Session, table: Table, target: sql.Identifier, changed: Changed) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from etl_jobs.catalogue import Catalogue
-from etl_jobs.changes import Change, Changed, replace
+from etl_jobs.changes import Change, Changed, replace_rows
 from etl_jobs.errors import MisconfiguredError
+from etl_jobs.tables import Catalogue
 from etl_jobs.target import columns_of
 from etl_jobs.warehouse import Session, locked, prepare
 
@@ -57,7 +57,7 @@ def _build(session: Session, catalogue: Catalogue, file: Path) -> Built:
     if columns_of(session, mart) != columns:
         _remake(session, mart, new, file)
     change = Change(staging=new, target=mart, columns=tuple(columns), key=())
-    changed = replace(session, change)
+    changed = replace_rows(session, change)
     session.execute(
         sql.SQL("DROP TABLE pg_temp.{}, pg_temp.{}").format(*map(sql.Identifier, ("fresh rows", "gone rows")))
     )

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import psycopg
 
-from etl_jobs.catalogue import Catalogue
 from etl_jobs.command import arguments, catalogue_of, run
 from etl_jobs.errors import JobError, MisconfiguredError, UnavailableError
 from etl_jobs.sources import open_source
 from etl_jobs.staging import check_header
+from etl_jobs.tables import Catalogue
 from etl_jobs.warehouse import Session, connect, server_version
 from etl_runner.job import report
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 from psycopg import sql
 
-from etl_jobs.catalogue import Catalogue, Table
 from etl_jobs.checks import Found, count_problems, whole
 from etl_jobs.load import part_of, target_name
 from etl_jobs.sources import open_source
 from etl_jobs.staging import check_header, copy_into, definitions
+from etl_jobs.tables import Catalogue, Table
 from etl_jobs.warehouse import Session
 
 

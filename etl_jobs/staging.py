@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 import psycopg
 from psycopg import sql
 
-from etl_jobs.catalogue import Table
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.sources import Source
+from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session
 
 _CONTEXT = re.compile(r'COPY .+?, line (\d+)(?:, column (.+?): (?:"(.*)"|null input))?', re.S)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from etl_jobs.catalogue import Table
 from etl_jobs.errors import MisconfiguredError
 from etl_jobs.staging import definitions, identifiers
+from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session
 
 _COLUMNS = """

@@ -39,11 +39,15 @@ def connect(env: Mapping[str, str] = os.environ) -> Iterator[Session]:
             "no warehouse: neither DATABASE_URL nor PGHOST is set",
             hint="run it through `etl-run job table --id 3`, which brings one, or set DATABASE_URL",
         )
-    timeout = int(env.get("PGCONNECT_TIMEOUT", "10"))
+    defaults: dict[str, str | int] = {"fallback_application_name": "etl_jobs"}
+    if not env.get("PGCONNECT_TIMEOUT") and "connect_timeout" not in url:
+        defaults["connect_timeout"] = 10
     try:
-        session = psycopg.connect(url, autocommit=True, connect_timeout=timeout)
-    except psycopg.ProgrammingError as error:
-        raise MisconfiguredError(f"DATABASE_URL is no connection string: {error}") from error
+        session = psycopg.connect(url, autocommit=True, **defaults)  # type: ignore[arg-type]
+    except psycopg.ProgrammingError:  # what it says may quote the password
+        raise MisconfiguredError(
+            "DATABASE_URL is no connection string", hint="it looks like postgresql://user:password@host:5432/database"
+        ) from None
     except psycopg.OperationalError as error:
         raise UnavailableError(
             f"cannot reach the warehouse: {error}".strip(), hint="is the server up, and is DATABASE_URL right?"

@@ -67,7 +67,10 @@ BAD = {
     "variable": ("${DATA}", "${NOWHERE}", "the environment variable NOWHERE is not set"),
     "delimiter": ('";"', '";;"', "source.csv.delimiter: expected one character"),
     "schema": ('schema = "w"', "", "warehouse: 'schema' is missing"),
-    "a text for a list": ('key = ["id"]', 'key = "id"', "key: expected a list, got 'id'"),
+    "a text for a list": ('key = ["id"]', 'key = "id"', "key: expected a list of texts, got 'id'"),
+    "numbers for texts": ('key = ["id"]', 'key = [1, ["id"]]', "key: expected a list of texts, got [1, ['id']]"),
+    "empty columns": ('columns = { id = "integer" }', "columns = {}", "table 'B': columns: name at least one"),
+    "long name": ('name = "B"', f'name = "{"B" * 64}"', "longer than PostgreSQL's 63 bytes"),
     "not TOML": ("[source]", "[source", "Expected ']'"),
 }  # fmt: skip
 

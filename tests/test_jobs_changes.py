@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from etl_jobs.changes import Change, Changed, merge, replace, upsert
+from etl_jobs.changes import Change, Changed, merge, replace_rows, upsert
 from tests.support.servers import database, warehouse
 
 STAGING, TARGET = sql.Identifier("staging"), sql.Identifier("target")
@@ -53,7 +53,7 @@ def expected(old: list[Row], new: list[Row], *, delete: bool = True) -> Changed:
     )
 
 
-@pytest.mark.parametrize("way", [merge, replace])
+@pytest.mark.parametrize("way", [merge, replace_rows])
 def test_a_keyed_target_becomes_equal_to_staging(session: psycopg.Connection, way: object) -> None:
     change = Change(staging=STAGING, target=TARGET, columns=("id", "name", "n"), key=("id",))
     for seed in range(25):
@@ -91,7 +91,7 @@ def test_repeated_rows_become_as_many_as_in_staging(session: psycopg.Connection)
         fill(session, "target", old, key=False)
         fill(session, "staging", new, key=False)
         with session.transaction():
-            changed = replace(session, change)
+            changed = replace_rows(session, change)
 
         assert held(session) == sorted(new, key=str)
         assert changed == Changed(
@@ -107,7 +107,7 @@ def test_only_a_part_of_the_target_is_replaced(session: psycopg.Connection) -> N
         fill(session, "target", old, key=True)
         fill(session, "staging", new, key=False)
         with session.transaction():
-            changed = replace(session, change, part=sql.SQL("((n = 1) IS TRUE)"))
+            changed = replace_rows(session, change, part=sql.SQL("((n = 1) IS TRUE)"))
 
         back = {row[0] for row in new}
         kept = [row for row in old if row[2] != 1 and row[0] not in back]

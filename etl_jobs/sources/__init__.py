@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from etl_jobs.catalogue import Catalogue, Table
+from etl_jobs.tables import Catalogue, Table
 
 
 class Source(Protocol):

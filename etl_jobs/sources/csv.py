@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from etl_jobs.catalogue import SourceSettings
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
+from etl_jobs.tables import SourceSettings
 
 BLOCK = 256 * 1024
 _LONGEST_FIELD = 16 * 1024 * 1024  # beyond it we do not look for a record's place

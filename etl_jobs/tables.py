@@ -1,0 +1,97 @@
+"""What is to be loaded: every table of a catalogue, with its source, key, checks and strategy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from etl_jobs.errors import MisconfiguredError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """`columns` of the table are found in `to` of the table called `table`; rows with a null in them are free.
+
+    `orphans` says what an unknown parent means: "fail" rejects the load, "report" counts.
+    """
+
+    columns: tuple[str, ...]
+    table: str
+    to: tuple[str, ...]
+    orphans: str = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """One row of the catalogue; `id` is its index. docs/jobs.md says what each setting means."""
+
+    id: int
+    name: str
+    file: str
+    columns: dict[str, str]
+    required: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    duplicates: str = "fail"
+    references: tuple[Reference, ...] = ()
+    strategy: str = "snapshot"
+    where: str = ""
+    watermark: str = ""
+    lag: str | int | float = 0
+    min_rows: int = 0
+    max_delete: float = 0.5
+    comment: str = ""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The columns that name a row, empty where rows may repeat."""
+        return self.key if self.duplicates == "fail" else ()
+
+    @property
+    def never_null(self) -> tuple[str, ...]:
+        """Columns that take no nulls: the required ones and the identity."""
+        return tuple(dict.fromkeys((*self.required, *self.identity)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSettings:
+    """The `[source]` part: what kind, where, and the dialect of its text."""
+
+    kind: str
+    folder: Path | None = None
+    delimiter: str = ","
+    quote: str = '"'
+    null: str = ""
+    encoding: str = "UTF8"
+    scale: float = 1.0
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """A checked catalogue: every name in it leads somewhere."""
+
+    path: Path
+    source: SourceSettings
+    schema: str
+    tables: tuple[Table, ...]
+    marts: Path | None = None
+
+    @property
+    def staging_schema(self) -> str:
+        return f"{self.schema}_staging"
+
+    @property
+    def mart_schema(self) -> str:
+        return f"{self.schema}_mart"
+
+    def table(self, number: int) -> Table:
+        """The table with this `--id`."""
+        if not 0 <= number < len(self.tables):
+            raise MisconfiguredError(
+                f"{self.path.name} has no table {number}", hint=f"--id is 0 to {len(self.tables) - 1}"
+            )
+        return self.tables[number]
+
+    def named(self, name: str) -> Table:
+        """The table called `name`, which must exist."""
+        return next(t for t in self.tables if t.name == name)
