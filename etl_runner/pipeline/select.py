@@ -34,7 +34,7 @@ class _Selection:
         self.jobs = {job.name: job for job in plan.jobs}
         self.words: dict[str, set[str]] = {phase.name: set() for phase in plan.phases}
         for job in plan.jobs:
-            for word in {job.template, *job.tags, *filter(None, [job.phase])}:
+            for word in (job.template, *job.tags, *filter(None, [job.phase])):
                 self.words.setdefault(word, set()).add(job.name)
 
     def names(self, selectors: Iterable[str]) -> set[str]:
