@@ -7,7 +7,7 @@ import os
 from psycopg import sql
 
 from etl_jobs.command import arguments, catalogue_of, run
-from etl_jobs.load import target_name
+from etl_jobs.records import target_name
 from etl_jobs.tables import Catalogue
 from etl_jobs.warehouse import Session, connect, prepare, try_lock, unlock
 from etl_runner.job import report

@@ -12,40 +12,21 @@ from psycopg import sql
 from etl_jobs.changes import Change, Changed, merge, replace_rows, upsert
 from etl_jobs.checks import Found, count_problems, parents_keys, reject_problems, whole
 from etl_jobs.errors import DataRejectedError
+from etl_jobs.records import (
+    RECORDED,
+    Attempt,
+    Loaded,
+    move_watermark,
+    recorded_load,
+    target_name,
+    watermark_less_lag,
+    write_record,
+)
 from etl_jobs.sources import Source, open_source
 from etl_jobs.staging import check_header, copy_into, create_staging, identifiers
 from etl_jobs.tables import Catalogue, Table
 from etl_jobs.target import ensure_target
 from etl_jobs.warehouse import Session, locked, prepare, server_version
-
-_RECORDED = {c: c for c in ("inserted", "updated", "deleted", "duplicates", "orphans")} | {"rows": "rows_in"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """Who loads: `run` is None for a load started by hand."""
-
-    run: int | None
-    job: str
-    number: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """What a load did. `recorded` means that an earlier attempt of the same job had done it already."""
-
-    rows: int
-    inserted: int
-    updated: int
-    deleted: int
-    duplicates: int
-    orphans: int
-    rejected: int = 0
-    bytes: int = 0
-    copy_seconds: float = 0.0
-    check_seconds: float = 0.0
-    load_seconds: float = 0.0
-    recorded: bool = False
 
 
 def load_table(session: Session, catalogue: Catalogue, table: Table, *, attempt: Attempt, wait: float) -> Loaded:
@@ -59,7 +40,7 @@ def load_table(session: Session, catalogue: Catalogue, table: Table, *, attempt:
     name = target_name(catalogue, table)
     with locked(session, name, wait=wait):
         fingerprint = source.fingerprint()
-        if recorded := _recorded(session, name, attempt, fingerprint=fingerprint):
+        if recorded := recorded_load(session, name, attempt, fingerprint=fingerprint):
             return recorded
         load = _Load(session, catalogue, table, source, fingerprint, datetime.now(UTC))
         started = time.monotonic()
@@ -74,11 +55,6 @@ def load_table(session: Session, catalogue: Catalogue, table: Table, *, attempt:
             check_seconds=round(checked - copied, 3),
             load_seconds=round(time.monotonic() - checked, 3),
         )
-
-
-def target_name(catalogue: Catalogue, table: Table) -> str:
-    """What locks and load records call the target."""
-    return f"{catalogue.schema}.{table.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +91,8 @@ class _Load:
 
     def stage(self, header: tuple[str, ...]) -> _Staged:
         create_staging(self.session, self.staging, self.table)
-        ensure_target(self.session, self.target, self.staging, self.table)
-        since = _since(self.session, self.name, self.table)
+        ensure_target(self.session, self.target, self.staging, self.table, name=self.name)
+        since = watermark_less_lag(self.session, self.name, self.table)
         part = part_of(self.table, since=since)
         sent = copy_into(self.session, self.staging, self.source, header, part=part)
         if self.table.key:
@@ -135,7 +111,7 @@ class _Load:
         with self.session.transaction():
             changed = self._change(staged.part)
             _guard_deletes(self.session, self.table, self.target, changed)
-            _remember(self.session, self.name, self.table, found)
+            move_watermark(self.session, self.name, self.table, found)
             loaded = Loaded(
                 rows=found.rows,
                 **asdict(changed),
@@ -143,7 +119,7 @@ class _Load:
                 orphans=sum(found.orphans),
                 bytes=staged.bytes,
             )
-            _record(self.session, attempt, self._record_values(loaded, found, since=staged.since))
+            write_record(self.session, attempt, self._record_values(loaded, found, since=staged.since))
             self.session.execute(sql.SQL("DROP TABLE {}").format(self.staging))
         return loaded
 
@@ -177,7 +153,7 @@ class _Load:
             "held_rows": held[0],
             "held_checksum": held[1],
             "started": self.started,
-            **{column: getattr(loaded, field) for field, column in _RECORDED.items()},
+            **{column: getattr(loaded, field) for field, column in RECORDED.items()},
         }
 
 
@@ -188,23 +164,6 @@ def part_of(table: Table, *, since: str | None) -> sql.Composable | None:
     if table.strategy == "incremental" and since is not None:
         return sql.SQL("(({} >= {}) IS NOT FALSE)").format(sql.Identifier(table.watermark), sql.Literal(since))
     return None
-
-
-def _since(session: Session, name: str, table: Table) -> str | None:
-    """Where an incremental load begins: the watermark minus the lag; None the first time."""
-    if table.strategy != "incremental":
-        return None
-    lag = sql.SQL(" - interval {}" if isinstance(table.lag, str) else " - {}").format(sql.Literal(table.lag))
-    statement = sql.SQL(
-        'SELECT (CAST(value AS {}){})::text FROM etl.watermark WHERE target = {} AND "column" = {}'
-    ).format(
-        sql.SQL(table.columns[table.watermark]),
-        lag if table.lag else sql.SQL(""),
-        sql.Literal(name),
-        sql.Literal(table.watermark),
-    )
-    row = session.execute(statement).fetchone()
-    return str(row[0]) if row else None
 
 
 def _guard_deletes(session: Session, table: Table, target: sql.Identifier, changed: Changed) -> None:
@@ -219,42 +178,3 @@ def _guard_deletes(session: Session, table: Table, target: sql.Identifier, chang
             f" more than max_delete = {table.max_delete:g} allows; the table is as it was",
             hint="if that is right, raise max_delete (1 = no limit) for one load",
         )
-
-
-def _remember(session: Session, name: str, table: Table, found: Found) -> None:
-    """Move the watermark with the rows; it never goes back."""
-    if table.strategy != "incremental" or found.watermark is None:
-        return
-    statement = sql.SQL(
-        'INSERT INTO etl.watermark AS w (target, "column", value) VALUES (%s, %s, %s)'
-        ' ON CONFLICT (target) DO UPDATE SET "column" = excluded."column", value = excluded.value, updated = DEFAULT'
-        ' WHERE w."column" <> excluded."column" OR CAST(w.value AS {kind}) < CAST(excluded.value AS {kind})'
-    ).format(kind=sql.SQL(table.columns[table.watermark]))
-    session.execute(statement, [name, table.watermark, found.watermark])
-
-
-def _recorded(session: Session, name: str, attempt: Attempt, *, fingerprint: str) -> Loaded | None:
-    """What an earlier attempt of this job committed without living to say so.
-
-    Only if it is the target's last load and its source is still the same: then the target holds it.
-    """
-    if attempt.run is None or attempt.number == 1:
-        return None
-    statement = sql.SQL(
-        "SELECT {} FROM etl.load AS l"
-        " WHERE target = %s AND run = %s AND job = %s AND attempt < %s AND fingerprint = %s"
-        " AND NOT EXISTS (SELECT FROM etl.load AS later WHERE later.target = l.target AND later.id > l.id)"
-    ).format(identifiers(_RECORDED.values()))
-    row = session.execute(statement, [name, attempt.run, attempt.job, attempt.number, fingerprint]).fetchone()
-    return Loaded(**dict(zip(_RECORDED, row, strict=True)), recorded=True) if row else None
-
-
-def _record(session: Session, attempt: Attempt, values: dict[str, object]) -> None:
-    """Write the load record; one of an earlier run with the same number (a new ledger) gives way."""
-    session.execute(
-        "DELETE FROM etl.load WHERE run = %s AND job = %s AND target = %s",
-        [attempt.run, attempt.job, values["target"]],
-    )
-    values = {"run": attempt.run, "job": attempt.job, "attempt": attempt.number, **values}
-    statement = sql.SQL("INSERT INTO etl.load ({}) VALUES ({})")
-    session.execute(statement.format(identifiers(values), sql.SQL(", ").join(map(sql.Placeholder, values))), values)

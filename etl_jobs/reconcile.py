@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from psycopg import sql
 
 from etl_jobs.checks import Found, count_problems, whole
-from etl_jobs.load import part_of, target_name
+from etl_jobs.load import part_of
+from etl_jobs.records import target_name
 from etl_jobs.sources import open_source
 from etl_jobs.staging import check_header, copy_into, definitions
 from etl_jobs.tables import Catalogue, Table

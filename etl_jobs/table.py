@@ -6,7 +6,8 @@ import os
 from dataclasses import asdict
 
 from etl_jobs.command import arguments, catalogue_of, run
-from etl_jobs.load import Attempt, load_table
+from etl_jobs.load import load_table
+from etl_jobs.records import Attempt
 from etl_jobs.warehouse import connect
 from etl_runner.job import report
 

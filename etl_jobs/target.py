@@ -21,26 +21,29 @@ _UNIQUE = """
 """
 
 
-def ensure_target(session: Session, target: sql.Identifier, staging: sql.Identifier, table: Table) -> None:
+def ensure_target(
+    session: Session, target: sql.Identifier, staging: sql.Identifier, table: Table, *, name: str
+) -> None:
     """Make the target, or check that an existing one has the declared columns, types and key.
 
     Staging is there already, with the declared types: so the server itself says what they are called.
+    `name` is what watermarks call the target.
     """
-    name = target.as_string(session)
     found = columns_of(session, target)
     if not found:
-        _create(session, target, table)
+        _create(session, target, table, name=name)
         return
     wanted = columns_of(session, staging)
     wrong = [f"{c!r} is missing" for c in wanted if c not in found]
     wrong += [f"{c!r} is not declared" for c in found if c not in wanted]
     wrong += [f"{c!r} is {found[c]}, declared {kind}" for c, kind in wanted.items() if found.get(c, kind) != kind]
+    shown = target.as_string(session)
     if wrong:
         raise MisconfiguredError(
-            f"table {table.name!r}: {name} exists with other columns: {'; '.join(wrong)}",
+            f"table {table.name!r}: {shown} exists with other columns: {'; '.join(wrong)}",
             hint="change the catalogue, or ALTER or DROP the table",
         )
-    _check_key(session, name, table)
+    _check_key(session, shown, table)
 
 
 def columns_of(session: Session, relation: sql.Identifier) -> dict[str, str]:
@@ -62,12 +65,13 @@ def _check_key(session: Session, name: str, table: Table) -> None:
         )
 
 
-def _create(session: Session, target: sql.Identifier, table: Table) -> None:
+def _create(session: Session, target: sql.Identifier, table: Table, *, name: str) -> None:
     parts: list[sql.Composable] = [definitions(table.columns)]
     if table.identity:
         parts.append(sql.SQL("PRIMARY KEY ({})").format(identifiers(table.identity)))
     comment = table.comment or f"Loaded from {table.file}."
     with session.transaction():
+        session.execute("DELETE FROM etl.watermark WHERE target = %s", [name])  # of a table somebody dropped
         session.execute(sql.SQL("CREATE TABLE {} ({})").format(target, sql.SQL(", ").join(parts)))
         for column in table.never_null:
             statement = sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET NOT NULL")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from etl_jobs.catalogue import PACKAGED, read_catalogue
-from etl_jobs.load import Attempt, Loaded, load_table
+from etl_jobs.load import load_table
+from etl_jobs.records import Attempt, Loaded
 from etl_jobs.warehouse import connect
 from tests.support.jobs import Ended, Shop, query, run_job, start_job, state
 from tests.support.servers import Warehouse, warehouse

@@ -159,6 +159,15 @@ def test_an_increment_by_number_takes_a_number_as_lag(shop: Shop) -> None:
     assert query(shop.dsn, "SELECT array_agg(id ORDER BY id) FROM shop.moves") == [([7, 8, 9],)]
 
 
+def test_a_dropped_incremental_target_is_read_from_the_beginning(shop: Shop) -> None:
+    shop.table("moves", {"id": "integer"}, 'key = ["id"]\nstrategy = "incremental"\nwatermark = "id"')
+    shop.file("moves.csv", "id\n1\n2\n3\n")
+    shop.load()
+    query(shop.dsn, "DROP TABLE shop.moves")
+
+    assert counts(shop.load()) == (3, 3, 0, 0)
+
+
 def test_a_load_record_goes_with_the_rows(shop: Shop) -> None:
     shop.table("goods", GOODS, 'key = ["id"]')
     shop.file("goods.csv", "id,name,price\n1,pump,10.50\n")
