@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -125,19 +125,25 @@ def test_the_pin_of_a_server_that_crashed_does_not_pin_the_next_one(open_folder:
     assert_answer(embedded)
 
 
-def test_sessions_that_outlive_their_postmaster_do_not_block_the_next_start(open_folder: Path) -> None:
+@pytest.mark.parametrize("leaving", [False, True])
+def test_sessions_that_outlive_their_postmaster_are_ended(open_folder: Path, leaving: bool) -> None:
     embedded = EmbeddedPostgres(open_folder / "pg")
-    with embedded.hold() as server:
-        write_answer(server.url)
-        busy = psycopg.connect(server.url, autocommit=True)
+    url = embedded.url()
+    write_answer(url)
+    with ExitStack() as stack:
+        if leaving:
+            stack.enter_context(embedded.hold())
+            (open_folder / "pg/pinned").unlink()
+        busy = psycopg.connect(url, autocommit=True)
         busy.execute("SET client_connection_check_interval = 0")  # else it would notice by itself
         busy.pgconn.send_query(b"DO 'BEGIN LOOP END LOOP; END'")
         wait_for(lambda: busy.pgconn.flush() == 0)
-        with psycopg.connect(server.url) as watcher:
+        with psycopg.connect(url) as watcher:
             running = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'active'"
             wait_for(lambda: watcher.execute(running, [busy.info.backend_pid]).fetchone())
         os.kill(postmaster_of(open_folder / "pg"), signal.SIGKILL)
 
+    assert embedded.is_running() != leaving
     assert_answer(embedded)
     busy.close()
 
