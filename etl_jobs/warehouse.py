@@ -16,7 +16,7 @@ from etl_jobs.errors import MisconfiguredError, UnavailableError
 
 Session = Connection[TupleRow]
 
-_SELECTS_A_SERVER = ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE", "PGPORT", "PGUSER")
+_SELECTS_A_SERVER = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE")
 _PREPARING = 7_314_001  # advisory lock: one session at a time makes schemas
 _TARGETS = 7_314_002  # advisory lock class of the targets' locks
 _SESSION = (
