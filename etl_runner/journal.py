@@ -7,10 +7,12 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Protocol
 
+from etl_runner.errors import EtlError
 from etl_runner.events import Event, Record
 
 
@@ -30,7 +32,10 @@ class Sink(Protocol):
 
 
 class Journal:
-    """Numbers events, has them written by one thread in order, and tells the sinks what is written."""
+    """Numbers events, has them written by one thread in order, and tells the sinks what is written.
+
+    What comes while a write is going on is written together after it: one transaction, not one for each event.
+    """
 
     def __init__(self, memory: Memory, sinks: Sinks, *, run: int, clock: Callable[[], datetime]) -> None:
         self._memory = memory
@@ -39,31 +44,42 @@ class Journal:
         self._clock = clock
         self._seq = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-        self._last: asyncio.Future[None] | None = None
+        self._waiting: list[Record] = []
+        self._durable = False
+        self._writing: asyncio.Task[None] | None = None
+        self._error: Exception | None = None
 
     async def take(self, events: Sequence[Event], *, durable: bool) -> None:
         """Write events; returns when they are safe if `durable`, else at once.
 
-        Raises the EtlError of this write or of an earlier one.
+        Raises the EtlError of this write, if it waited for it, or of an earlier one.
         """
-        before, self._last = self._last, None
-        if events:
-            records = [self._record(event) for event in events]
-            loop = asyncio.get_running_loop()
-            self._last = loop.run_in_executor(self._thread, partial(self._memory.append, records, durable=durable))
-            self._last.add_done_callback(lambda written: self._written(written, records))
-        due = [write for write in (before, self._last) if write and (durable or write.done())]
-        for error in await asyncio.gather(*due, return_exceptions=True):
-            if error:
-                raise error
+        self._waiting += map(self._record, events)
+        self._durable = self._durable or durable
+        if self._waiting and (self._writing is None or self._writing.done()):
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+        if durable and self._writing:
+            await self._writing
+        error, self._error = self._error, None
+        if error:
+            raise error
 
     def close(self) -> None:
+        """Write what still waits, where the run was left by an error, and let go of the thread."""
         self._thread.shutdown()
+        with suppress(EtlError):
+            self._memory.append(self._waiting, durable=True)
 
-    def _written(self, written: asyncio.Future[None], records: Sequence[Record]) -> None:
-        """Tell the sinks; also where the ledger failed, for the people at the screen."""
-        if not written.cancelled():
-            written.exception()  # whoever awaits the write, or the next one, raises it
+    async def _write(self) -> None:
+        """Write until nothing waits. The sinks hear of it also where the ledger failed: people look at them."""
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            records, self._waiting = self._waiting, []
+            durable, self._durable = self._durable, False
+            try:
+                await loop.run_in_executor(self._thread, partial(self._memory.append, records, durable=durable))
+            except Exception as error:  # raised by the next `take`, where the runner can act on it
+                self._error = self._error or error
             self._sinks.tell(records)
 
     def _record(self, event: Event) -> Record:

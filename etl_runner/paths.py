@@ -45,7 +45,7 @@ class Home(Struct, frozen=True):
 
     def result(self, run: int, job: str, attempt: int) -> Path:
         """How the attempt ended, if the runner was not there to hear it."""
-        return self.run(run) / "results" / f"{job}.{attempt}.json"
+        return self.folder.joinpath("runs", str(run), "results", f"{job}.{attempt}.json")
 
 
 def project_root(pipeline_file: Path) -> Path:

@@ -6,6 +6,8 @@ import asyncio
 import os
 from collections.abc import Callable
 
+from etl_runner.executors.output import make_folder_of
+
 CHUNK = 64 * 1024
 MOST_LEFT = 2 << 20  # a pipe holds at most 1 MiB (pipe(7))
 
@@ -17,7 +19,7 @@ class LogFile:
         self.truncated = False
         self._fd = -1
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+            make_folder_of(path)
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         except OSError:
             self.truncated = True

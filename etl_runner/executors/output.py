@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
@@ -14,6 +13,13 @@ MAX_BYTES = 1 << 20
 REPORT_SECONDS = 0.25
 
 
+def make_folder_of(path: str) -> None:
+    """Make the folder a file will be in. Cheap where it is there: that is the rule."""
+    folder = os.path.dirname(path)  # noqa: PTH120
+    if not os.path.isdir(folder):  # noqa: PTH112
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+
+
 class OutputTail:
     """Follows one output file; the last value of a key wins.
 
@@ -21,10 +27,10 @@ class OutputTail:
     objects stay in the file for later jobs and are no metrics. At most 1 MiB is read.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
         with suppress(OSError):  # a full disk must not keep the job from running
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            make_folder_of(path)
         self._offset = 0
         self._rest = b""
         self.metrics: dict[str, Metric] = {}
