@@ -497,6 +497,18 @@ def test_a_log_is_followed_over_all_attempts_until_the_job_is_over(home: Home) -
     assert "attempt 2 of 2" in err.decode()
 
 
+def test_a_job_that_has_not_started_is_waited_for(home: Home) -> None:
+    with Ledger.open(home.ledger) as ledger, hold_run_lock(home, 1):
+        pen = running(home, ledger, "load")
+        process = command(home, "logs", "load", "-f")
+        assert process.stderr
+        assert process.stderr.readline() == b"waiting for load to start\n"
+        begin(pen, "load", 1, b"at last\n")
+        end(pen, "load", 1)
+        pen.end("load", Outcome.SUCCEEDED, attempt=1)
+        assert process.communicate(timeout=30) == (b"at last\n", b"")
+
+
 def test_following_one_attempt_ends_with_it(home: Home) -> None:
     with Ledger.open(home.ledger) as ledger, hold_run_lock(home, 1):
         pen = running(home, ledger, "load")

@@ -199,6 +199,15 @@ def test_a_home_is_kept_out_of_version_control(home: Home) -> None:
     assert (home.folder / ".gitignore").read_text() == "*\n"
 
 
+def test_a_home_made_by_somebody_else_is_kept_out_of_version_control_only_if_it_is_called_ours(tmp_path: Path) -> None:
+    for name in (".etl", "project"):
+        (tmp_path / name).mkdir()
+        Ledger.open(Home(tmp_path / name).ledger).close()
+
+    assert (tmp_path / ".etl" / ".gitignore").exists()
+    assert not (tmp_path / "project" / ".gitignore").exists()
+
+
 # Numbers are never used twice
 
 

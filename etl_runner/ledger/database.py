@@ -159,8 +159,8 @@ def instant(at: datetime) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Create the home, and keep it out of version control."""
-    if folder.is_dir():
+    """Create the home, and keep it out of version control. A folder of another name was there for others first."""
+    if folder.is_dir() and (folder.name != ".etl" or (folder / ".gitignore").exists()):
         return
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".gitignore").write_text("*\n", encoding="utf-8")

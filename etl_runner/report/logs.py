@@ -51,6 +51,9 @@ class Logs:
 
     def follow(self, *, writer: Callable[[str], Writer], say: Say, look: Look, wait: Callable[[], None]) -> None:
         """Print what there is and what comes, until the jobs are over or nobody is left to run them."""
+        waiting = [name for name in self._jobs if not self._timeline.tracks[name].tries and not self._is_over(name)]
+        if waiting and alive(self._reader.home, self._run):
+            say(f"waiting for {words.names(waiting)} to start")
         with ExitStack() as stack:
             tails = {name: stack.enter_context(_Tail(writer(name))) for name in self._jobs}
             while True:
