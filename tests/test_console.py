@@ -578,3 +578,15 @@ print([name for name in ("rich", "click", "psycopg") if name in sys.modules])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
 
     assert done.stdout == "[]\n"
+
+
+def test_closing_twice_is_closing_once(tmp_path: Path) -> None:
+    stream = Memory()
+    sink = console(stream, tmp_path)
+    sink.tell(Script(PLAN).records[0])
+
+    sink.close()
+    before = stream.getvalue()
+    sink.close()
+
+    assert stream.getvalue() == before

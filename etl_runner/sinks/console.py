@@ -84,6 +84,7 @@ class ConsoleSink:
         self._last_words = LastWords()
         self._output_shown = self._output_left_out = 0
         self._spoke = 0.0
+        self._closed = False
         self._eta: tuple[float, float | None] | None = None
 
     def tell(self, record: Record) -> None:
@@ -115,6 +116,9 @@ class ConsoleSink:
             self._say([self._lines.still_running(now)], at=self._clock())
 
     def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         for job in list(self._timeline.running):
             self._say_output(job, self._output.end(job))
         if self._live:
