@@ -25,7 +25,7 @@ class Admission:
     """Ready jobs in lines, one line per distinct demand; the best job of all open lines starts next.
 
     A line whose demand does not fit is parked at the first pool that lacks room and looked at again only
-    when that pool gets a place back. So a job that waits for a pool is passed by others and costs nothing.
+    when that pool has the room. So a job that waits for a pool is passed by others and costs nothing.
     """
 
     def __init__(self, *, workers: int, pools: Mapping[str, int]) -> None:
@@ -33,7 +33,7 @@ class Admission:
         self._room = dict(pools)
         self._lines: dict[Demand, _Line] = {}
         self._front: list[tuple[Rank, Demand]] = []  # the first of each open line, and stale entries
-        self._parked: dict[str, list[Demand]] = {}
+        self._parked: dict[str, list[tuple[int, Demand]]] = {pool: [] for pool in pools}  # heaps: fewest places first
 
     def add(self, rank: Rank, demand: Demand) -> None:
         """Queue a job that may start as soon as there is room."""
@@ -49,9 +49,10 @@ class Admission:
             line = self._lines[demand]
             if line.parked or not line.ready or line.ready[0] != rank:
                 continue  # stale
-            if full := next((pool for pool, places in demand if self._room[pool] < places), None):
+            if lack := next(((pool, places) for pool, places in demand if self._room[pool] < places), None):
+                pool, places = lack
                 line.parked = True
-                self._parked.setdefault(full, []).append(demand)
+                heappush(self._parked[pool], (places, demand))
                 continue
             heappop(line.ready)
             self._occupy(demand)
@@ -65,16 +66,21 @@ class Admission:
         self._free += 1
         for pool, places in demand:
             self._room[pool] += places
-            for waiting in self._parked.pop(pool, ()):
-                line = self._lines[waiting]
-                line.parked = False
-                heappush(self._front, (line.ready[0], waiting))
+            parked = self._parked[pool]
+            while parked and parked[0][0] <= self._room[pool]:
+                self._reopen(heappop(parked)[1])
 
     def clear(self) -> None:
         """Forget every queued job. What is taken stays taken."""
         self._lines.clear()
         self._front.clear()
-        self._parked.clear()
+        for parked in self._parked.values():
+            parked.clear()
+
+    def _reopen(self, demand: Demand) -> None:
+        line = self._lines[demand]
+        line.parked = False
+        heappush(self._front, (line.ready[0], demand))
 
     def _occupy(self, demand: Demand) -> None:
         self._free -= 1

@@ -168,6 +168,13 @@ OTHERS = [
     Mutant("one place is always left free", "admission", "self._room[pool] < places", "self._room[pool] <= places"),
     Mutant("places are not taken", "admission", "self._room[pool] -= places", "pass"),
     Mutant("places are not given back", "admission", "self._room[pool] += places", "pass"),
+    Mutant(
+        "a line waits for more room than it needs",
+        "admission",
+        "parked[0][0] <= self._room",
+        "parked[0][0] < self._room",
+    ),
+    Mutant("parked jobs outlive a stop", "admission", "            parked.clear()\n", "            pass\n"),
     Mutant("parked jobs are forgotten", "admission", "line.parked = False", "pass"),
     Mutant("the rest of a line is forgotten", "admission", "if line.ready:\n", "if False:\n"),
     Mutant("a better job behind others is not seen", "admission", "line.ready[0] == rank:", "len(line.ready) == 1:"),
