@@ -43,6 +43,7 @@ def test_url_starts_a_server_that_goes_on_until_stop(project: Path) -> None:
     said = db(project, "db", "url")
     assert ping(said.stdout.strip())
     assert "etl-run db stop" in said.stderr
+    assert (project / ".etl" / ".gitignore").read_text() == "*\n"
 
     assert db(project, "db", "stop").stdout == "stopped\n"
     assert not EmbeddedPostgres(project / ".etl" / "pg").is_running()

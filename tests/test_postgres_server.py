@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -206,7 +207,8 @@ def test_the_server_sees_no_secret_of_our_environment(open_folder: Path, monkeyp
 
 
 @pytest.mark.parametrize("name", ["a b", "it's", 'say "x"', "$HOME", "a,b", "100%", "ünï", "-x", "a\\b"])
-def test_any_folder_name_will_do(open_folder: Path, name: str) -> None:
+def test_any_folder_name_will_do(open_folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(open_folder))
     with EmbeddedPostgres(open_folder / name / "pg").hold() as server:
         assert ask(server.url, "SELECT 1") == "1"
         answer = subprocess.run([server.psql, server.url, "-tAc", "SELECT 1"], capture_output=True, check=True)

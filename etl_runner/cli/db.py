@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -34,7 +34,7 @@ def url(settings: Settings) -> None:
     on until `etl-run db stop`.
     """
     named = environment(os.environ)
-    dsn = named or _embedded(settings).url()
+    dsn = named or _ready(settings).url()
     if settings.json:
         click.echo(json.dumps({"url": dsn, "embedded": named is None}))
         return
@@ -56,7 +56,7 @@ def psql(context: click.Context, arguments: tuple[str, ...]) -> None:
     if named is not None:
         program = find_binaries(os.environ).program("psql")
         context.exit(_run_psql(program, named, arguments))
-    with _ending_by_signals(), _embedded(settings).hold() as server:
+    with _ending_by_signals(), _ready(settings).hold() as server:
         status = _run_psql(server.psql, server.url, arguments)
     context.exit(status)
 
@@ -77,6 +77,17 @@ def _embedded(settings: Settings) -> EmbeddedPostgres:
     from etl_runner.cli.context import find_home  # not needed where the environment names a server
 
     return EmbeddedPostgres(find_home(settings).postgres)
+
+
+def _ready(settings: Settings) -> EmbeddedPostgres:
+    """The embedded server of a home that exists, kept out of version control."""
+    from etl_runner.cli.context import find_home
+    from etl_runner.ledger.database import make_folder
+
+    home = find_home(settings)
+    with suppress(OSError):  # if the home cannot be made, the server says so, and why
+        make_folder(home.folder)
+    return EmbeddedPostgres(home.postgres)
 
 
 def _run_psql(program: Path, dsn: str, arguments: Sequence[str]) -> int:
