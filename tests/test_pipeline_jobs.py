@@ -172,11 +172,12 @@ def test_variables_see_files_outer_tables_and_the_environment_which_wins_over_fi
         matrix = { port = [80] }
         """,
         env={"NAME": "db", "TAKEN": "mine"},
-        files={"all.env": "SCHEMA=s\nTAKEN=theirs\n# note\n", "job.env": "export SCHEMA='a b' # why\n"},
+        files={"all.env": "SCHEMA=s\nTAKEN=theirs\n# note\nMORE=m\n", "job.env": "export SCHEMA='a b' # why\n"},
     )
 
     assert job.env == {
         "SCHEMA": "a b",
+        "MORE": "m",
         "HOST": "x.db.local",
         "URL": "http://db.local/a b",
         "PORT": "80",

@@ -93,6 +93,7 @@ def test_a_text_that_is_no_toml_is_shown_at_its_place(text: str, problem: str) -
         ("[jobs.a]\nscript = 'x'\n", "2:1+6 jobs.a: unknown key 'script' | did you mean 'run'?"),
         # kinds
         ("jobs = 3\n", "1:8+1 jobs: expected a table, got 3 | "),
+        ("[[jobs]]\nname = 'a'\n", "1:3+4 jobs: expected a table, got a list | write one table for each: [jobs.NAME]"),
         ("[jobs]\na = 'true'\n", "2:5+6 jobs.a: expected a table, got 'true' | "),
         ("[jobs.a]\n", "1:7+1 jobs.a: 'run' is missing | "),
         ("[jobs.a]\nrun = 3\n", "2:7+1 jobs.a.run: expected text or a list of texts, got 3 | "),
@@ -134,6 +135,7 @@ def test_a_text_that_is_no_toml_is_shown_at_its_place(text: str, problem: str) -
         ("[jobs.a]\nrun = 'a ${ETL_RUN_ID}'\n", "2:10+13 jobs.a.run: ETL_RUN_ID is not set | only the running job "),
         ("[jobs.a]\nshell = true\nrun = ['a']\n", "3:7+5 jobs.a.run: a list needs no shell | "),
         (JOB + "cwd = '${X}'\n", "3:8+4 jobs.a.cwd: X is not set | "),
+        (JOB + "cwd = '~/x'\n", "3:7+5 jobs.a.cwd: '~' means nothing without a shell | write ${HOME}"),
         (JOB + "env_file = 'no.env'\n", "3:12+8 jobs.a.env_file: cannot read 'no.env': no such file or directory | "),
         ("[params]\n'a-b' = 1\n" + JOB, "2:1+5 params.a-b: 'a-b' is no name for a parameter | use letters, digits "),
         # matrix
@@ -207,9 +209,19 @@ def test_a_bad_line_of_an_env_file_is_shown_in_that_file() -> None:
 
 
 def test_windows_line_ends_and_a_byte_order_mark_do_not_move_places() -> None:
-    assert problems_of("\ufeff[jobs.a]\r\nrun = 'x'\r\ncmd = 1\r\n") == [
-        "3:1+3 jobs.a: unknown key 'cmd' | did you mean 'run'?"
-    ]
+    with pytest.raises(PipelineProblems) as found:
+        read("\ufeff[jobs.a]\r\nrun = 'x'\r\ncmd = 1\r\n")
+
+    (problem,) = found.value.problems
+    assert (problem.line, problem.col, problem.text) == (3, 1, "cmd = 1")
+
+
+def test_a_long_line_is_cut_around_the_place_and_control_characters_are_not_shown() -> None:
+    problem = Problem(file="f", line=1, col=501, width=3, key="", message="m", text="a" * 500 + "\x1b[2" + "b" * 500)
+
+    _, line, carets = render_problem(problem).split("\n")
+    assert line == "    1 │ " + "a" * 80 + "?[2" + "b" * 77
+    assert carets == "      │ " + " " * 80 + "^^^"
 
 
 def test_carets_stand_under_their_text_behind_tabs_and_wide_characters() -> None:

@@ -25,7 +25,7 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 def reader_accepts(text: str) -> bool:
     source = Source(text, file="etl.toml")
     read_shape(source)
-    check_profiles(source, but=None)
+    check_profiles(source)
     return not source.problems
 
 

@@ -84,7 +84,7 @@ def _show_tree(opened: Opened, plan: Plan) -> None:
     look = look_for(isatty=isatty, encoding=sys.stdout.encoding, env=os.environ, columns=columns)
     unicode = look.glyphs.more == "…"
     estimates = _estimates(opened, plan)
-    source = opened.path.name
+    source = os.path.relpath(opened.path, opened.root)
     click.echo(draw_tree(plan, width=look.width, unicode=unicode, estimates=estimates, source=source))
     told = [expected.text(width=look.width, unicode=unicode)] if (expected := forecast(plan, estimates)) else []
     if plan.schedule:

@@ -73,6 +73,8 @@ class JobReader:
             layers=(*self.outer, self._env(own["env"], job.env)),
             files=files,
         )
+        if (table.cwd or "").startswith("~"):
+            self.source.add(self._path(name, "cwd"), "'~' means nothing without a shell", "write ${HOME}")
         self._holes(name, source, params)
         return Template(
             name=name,

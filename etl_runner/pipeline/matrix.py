@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import product
 
@@ -40,7 +41,7 @@ def matrix_values(values: Values, *, run_command: RunCommand | None) -> tuple[st
     if "" in found:
         raise MatrixError("a value is empty")
     if len(set(found)) < len(found):
-        twice = next(value for value in found if found.count(value) > 1)
+        twice = Counter(found).most_common(1)[0][0]
         raise MatrixError(f"{twice!r} stands there twice")
     return found
 

@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from etl_runner.errors import PipelineError
 
+LONGEST_LINE = 160
+
 
 class Problem(Struct, frozen=True, kw_only=True):
     """One problem. `line` and `col` count from 1; `col` and `width` are in characters of `text`, the line itself.
@@ -46,9 +48,18 @@ def render_problem(problem: Problem, *, unicode: bool = True) -> str:
     where = f"{problem.file}:{problem.line}:{problem.col}"
     head = f"{where}: {problem.key}: {problem.message}" if problem.key else f"{where}: {problem.message}"
     bar = "│" if unicode else "|"
-    carets = "^" * max(1, _cells(problem.text[problem.col - 1 : problem.col - 1 + problem.width]))
-    under = f"{_padding(problem.text[: problem.col - 1])}{carets} {problem.suggestion}".rstrip()
-    return f"{head}\n{problem.line:>5} {bar} {problem.text}\n{'':>5} {bar} {under}"
+    before, place, after = _shown_parts(problem)
+    under = f"{_padding(before)}{'^' * max(1, _cells(place))} {problem.suggestion}".rstrip()
+    return f"{head}\n{problem.line:>5} {bar} {before}{place}{after}\n{'':>5} {bar} {under}"
+
+
+def _shown_parts(problem: Problem) -> tuple[str, str, str]:
+    """The line before, at and behind the carets, cut to what fits a screen and free of control characters."""
+    text = "".join(c if c.isprintable() or c == "\t" else "?" for c in problem.text)
+    start = problem.col - 1
+    end = min(start + problem.width, start + LONGEST_LINE)
+    first = 0 if len(text) <= LONGEST_LINE else max(0, start - LONGEST_LINE // 2)
+    return text[first:start], text[start:end], text[end : max(end, first + LONGEST_LINE)]
 
 
 def _padding(text: str) -> str:

@@ -36,7 +36,7 @@ def read_pipeline(
     source = Source(text, file=path)
     _merge_profile(source, profile)
     spec = read_shape(source)
-    check_profiles(source, but=profile)
+    check_profiles(source)
     _check_names(source, spec)
     _check_schedule(source, spec)
     reader = JobReader(source, spec, Surroundings(env=env, run_command=run_command, read_file=read_file))

@@ -35,15 +35,14 @@ def read_shape(source: Source) -> File:
     return msgspec.convert(cleaned, File)
 
 
-def check_profiles(source: Source, *, but: str | None) -> None:
-    """Add the problems of the profiles, except of the one that is merged and so checked already."""
+def check_profiles(source: Source) -> None:
+    """Add the problems of all profiles, merged or not."""
     profiles = source.data.get("profiles", {})
     if not isinstance(profiles, dict):
         source.add(("profiles",), f"expected a table, got {_shown(profiles)}")
         return
     for name, changes in profiles.items():
-        if name != but:
-            _Shape(source).value(Changes, changes, ("profiles", name))
+        _Shape(source).value(Changes, changes, ("profiles", name))
 
 
 class _Shape:
@@ -86,7 +85,7 @@ class _Shape:
             msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
             said = f"expected {expected}, got {_shown(value)}" if expected else str(error).lower()
-            self.source.add(path, said, _cure(kind, value))
+            self.source.add(path, said, _cure(kind, value, path))
             return _BAD
         return value
 
@@ -165,7 +164,7 @@ def _default_expectation(kind: Any) -> str:
     return "a table" if _table_kind(kind) is not None else ""
 
 
-def _cure(kind: Any, value: Any) -> str:
+def _cure(kind: Any, value: Any, path: Path) -> str:
     from enum import EnumType
 
     if isinstance(value, str):
@@ -177,6 +176,8 @@ def _cure(kind: Any, value: Any) -> str:
             return did_you_mean(value, [str(member.value) for member in members])
         if (bare is int and value.isdigit()) or (bare is bool and value in ("true", "false")):
             return "without the quotes"
+    if isinstance(value, list) and path and _table_kind(kind) is not None and _list_kind(kind) is None:
+        return f"write one table for each: [{path[-1]}.NAME]"
     return ""
 
 

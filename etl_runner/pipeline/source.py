@@ -59,7 +59,6 @@ class Source:
         for key, value in changes.items():
             old = base.get(key)
             if isinstance(old, dict) and isinstance(value, dict):
-                base[key] = old = dict(old)
                 self._merge(old, value, (*at, key), (*path, key))
             else:
                 base[key] = value

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from itertools import islice
+
+ENOUGH = 2000  # words to compare with: more would take seconds
 
 OTHER_TOOLS = {
     "needs": "depends_on depends dependencies deps after requires upstream wait_for run_after dependsOn",
@@ -45,7 +48,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """The nearest known word, empty if none is near."""
     from difflib import get_close_matches
 
-    words = list(known)
+    words = list(islice(known, ENOUGH))
     by_case = [w for w in words if w.casefold() == word.casefold()]
     near = by_case or get_close_matches(word, words, n=1, cutoff=0.6)
     return near[0] if near else ""
