@@ -80,7 +80,7 @@ def recorded_load(session: Session, name: str, attempt: Attempt, *, fingerprint:
 
     Only if it is the target's last load and its source is still the same: then the target holds it.
     """
-    if attempt.run is None or attempt.number == 1:
+    if attempt.run is None:
         return None
     statement = sql.SQL(
         "SELECT {} FROM etl.load AS l"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import psycopg
 from psycopg import sql
@@ -11,8 +11,9 @@ from psycopg import sql
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.sources import Source
 from etl_jobs.tables import Table
-from etl_jobs.warehouse import Session
+from etl_jobs.warehouse import Session, server_version
 
+_END_MARK = re.compile(rb"[\r\n]\\\.[\r\n]")
 _CONTEXT = re.compile(r'COPY .+?, line (\d+)(?:, column (.+?): (?:"(.*)"|null input))?', re.S)
 
 
@@ -76,12 +77,28 @@ def copy_into(
     sent = 0
     try:
         with session.cursor().copy(statement) as copy:
-            for block in source.blocks():
+            for block in source.blocks() if server_version(session) >= 18 else without_end_mark(source):
                 copy.write(block)
                 sent += len(block)
     except psycopg.DataError as error:
         raise bad_value(source, error) from error
     return sent
+
+
+def without_end_mark(source: Source) -> Iterator[bytes]:
+    """The source's blocks; raises at a line `\\.`, which before PostgreSQL 18 silently ends the data."""
+    before, line = b"", 1
+    for block in source.blocks():
+        text = before + block
+        if mark := _END_MARK.search(text):
+            line += text.count(b"\n", len(before), mark.end() - 1)
+            raise DataRejectedError(
+                f"{source.name} line {line}: a line with nothing but \\. ends the data for this server",
+                hint='write it as "\\." in quotes, or use PostgreSQL 18',
+            )
+        line += block.count(b"\n")
+        before = text[-3:]
+        yield block
 
 
 def bad_value(source: Source, error: psycopg.DataError) -> DataRejectedError:

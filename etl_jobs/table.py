@@ -21,7 +21,10 @@ def main() -> None:
     table = catalogue.table(options.id)
     with connect() as session:
         loaded = load_table(session, catalogue, table, attempt=this_attempt(options.id), wait=options.wait)
-    report(table=table.name, **asdict(loaded))
+    metrics = asdict(loaded)
+    if not loaded.recorded:
+        del metrics["recorded"]
+    report(table=table.name, **metrics)
     print(
         f"{table.name}: {loaded.rows:,} rows, {loaded.inserted:,} inserted, {loaded.updated:,} updated,"
         f" {loaded.deleted:,} deleted" + (", as recorded by an earlier attempt" if loaded.recorded else "")

@@ -66,7 +66,12 @@ def test_a_signal_in_the_middle_of_a_copy_ends_the_job_and_spares_the_table(numb
     assert run_job(database, *load, 0.01).status == 0
     before = state(database, "erp")
     job = start_job(database, *load, 300)
-    wait_for(lambda: query(database, "SELECT 1 FROM pg_stat_progress_copy WHERE tuples_processed > 1000"))
+    wait_for(
+        lambda: query(
+            database,
+            "SELECT 1 FROM pg_stat_progress_copy WHERE tuples_processed > 1000 AND datname = current_database()",
+        )
+    )
     job.send_signal(number)
     began = time.monotonic()
     stderr = job.communicate(timeout=30)[1]
@@ -97,3 +102,19 @@ def test_the_statement_of_a_killed_job_does_not_go_on(database: str, tmp_path: P
     assert state(database, "erp") == before
     assert run_job(database, "cleanup", "staging").status == 0
     assert state(database, "erp_staging") == {}
+
+
+def test_a_session_the_server_ends_is_worth_another_attempt(database: str) -> None:
+    load = ("table", "--id", 14, "--scale")
+    assert run_job(database, *load, 0.01).status == 0
+    before = state(database, "erp")
+    job = start_job(database, *load, 300)
+    copying = "FROM pg_stat_progress_copy WHERE tuples_processed > 1000 AND datname = current_database()"
+    wait_for(lambda: query(database, f"SELECT 1 {copying}"))
+    query(database, f"SELECT pg_terminate_backend(pid) {copying}")
+    stderr = job.communicate(timeout=30)[1]
+
+    assert job.returncode == 75, stderr
+    assert "terminat" in stderr
+    assert "Traceback" not in stderr
+    assert state(database, "erp") == before
