@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import psycopg
@@ -62,15 +62,11 @@ def loads(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with warehouse.database() as url:
         result = Loads(url=url, outputs=tmp_path_factory.mktemp("outputs"))
         for load, run in RUNS.items():
-            result.ended[load] = load_tables(result, source=FOLDER / EDITION[load], run=run)
-            result.held[load] = {table: held(url, table) for table in TABLES}
+            load_one = partial(load_table, result, source=FOLDER / EDITION[load], run=run)
+            with ThreadPoolExecutor(4) as pool:
+                result.ended[load] = dict(zip(TABLES, pool.map(load_one, TABLES), strict=True))
+                result.held[load] = dict(zip(TABLES, pool.map(partial(held, url), TABLES), strict=True))
         yield result
-
-
-def load_tables(loads: Loads, *, source: Path, run: int) -> dict[str, Ended]:
-    with ThreadPoolExecutor(4) as pool:
-        ended = pool.map(lambda table: load_table(loads, table, source=source, run=run), TABLES)
-        return dict(zip(TABLES, ended, strict=True))
 
 
 def load_table(loads: Loads, table: str, *, source: Path | str, run: int) -> Ended:
