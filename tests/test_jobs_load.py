@@ -159,6 +159,16 @@ def test_an_increment_by_number_takes_a_number_as_lag(shop: Shop) -> None:
     assert query(shop.dsn, "SELECT array_agg(id ORDER BY id) FROM shop.moves") == [([7, 8, 9],)]
 
 
+def test_a_watermark_never_goes_back(shop: Shop) -> None:
+    shop.table("moves", {"id": "integer"}, 'key = ["id"]\nstrategy = "incremental"\nwatermark = "id"\nlag = 5')
+    shop.file("moves.csv", "id\n9\n10\n")
+    shop.load()
+    shop.file("moves.csv", "id\n7\n9\n")
+    shop.load()
+
+    assert query(shop.dsn, "SELECT value FROM etl.watermark") == [("10",)]
+
+
 def test_a_dropped_incremental_target_is_read_from_the_beginning(shop: Shop) -> None:
     shop.table("moves", {"id": "integer"}, 'key = ["id"]\nstrategy = "incremental"\nwatermark = "id"')
     shop.file("moves.csv", "id\n1\n2\n3\n")
