@@ -281,6 +281,32 @@ def test_show_of_one_job_has_its_command_attempts_and_last_lines(home: Home) -> 
     )
 
 
+def test_show_of_one_job_tells_what_its_attempt_cost_and_left(home: Home) -> None:
+    with Ledger.open(home.ledger) as ledger, hold_run_lock(home, 1):
+        pen = running(home, ledger, "load")
+        pen.write(AttemptStarted(job="load", attempt=1, pid=1))
+        exited = AttemptExited(
+            job="load",
+            attempt=1,
+            seconds=2.0,
+            signal=11,
+            metrics={"rows": 4656},
+            cpu_seconds=1.5,
+            peak_memory=40 * 2**20,
+            left_behind=2,
+            log_truncated=True,
+            warnings=("late \x1b[31mdata",),
+        )
+        pen.write(exited, after=2.0)
+        shown = etl_run(home, "show", "load", env={"COLUMNS": "160"}).stdout
+
+    (row,) = [line for line in shown.splitlines() if "SIGSEGV" in line]
+    assert row.split("  ")[-1].strip() == (
+        "4,656 rows · cpu 1.5s · memory 40 MiB · processes left behind: 2 · log truncated"
+    )
+    assert "! late data" in shown
+
+
 def test_show_of_a_template_has_the_rows_of_its_jobs(home: Home) -> None:
     past_run(home, NIGHTLY)
 

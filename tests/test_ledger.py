@@ -199,7 +199,7 @@ def test_a_home_is_kept_out_of_version_control(home: Home) -> None:
     assert (home.folder / ".gitignore").read_text() == "*\n"
 
 
-def test_a_home_made_by_somebody_else_is_kept_out_of_version_control_only_if_it_is_called_ours(tmp_path: Path) -> None:
+def test_a_folder_that_was_there_before_is_kept_out_of_version_control_only_if_it_is_called_etl(tmp_path: Path) -> None:
     for name in (".etl", "project"):
         (tmp_path / name).mkdir()
         Ledger.open(Home(tmp_path / name).ledger).close()

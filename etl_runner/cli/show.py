@@ -53,7 +53,8 @@ def _parse(run: str | None, job: str | None) -> tuple[int | None, str | None]:
 
 def _run(reader: LedgerReader, number: int, settings: Settings, *, everything: bool) -> None:
     from etl_runner.cli.document import answer
-    from etl_runner.report.show import run_lines, run_show_document, timeline_of
+    from etl_runner.report.documents import run_show_document
+    from etl_runner.report.show import run_lines, timeline_of
 
     run, now = reader.run(number), datetime.now(UTC)
     timeline = timeline_of(run, reader.plan(number), reader.records(number), now=now)
@@ -68,7 +69,8 @@ def _run(reader: LedgerReader, number: int, settings: Settings, *, everything: b
 
 def _some_jobs(reader: LedgerReader, number: int, names: list[str], settings: Settings) -> None:
     from etl_runner.cli.document import answer
-    from etl_runner.report.show import only, run_show_document, some_jobs_lines, timeline_of
+    from etl_runner.report.documents import run_show_document
+    from etl_runner.report.show import only, some_jobs_lines, timeline_of
 
     run, now, plan = reader.run(number), datetime.now(UTC), reader.plan(number)
     some = only(plan, [job for job in plan.jobs if job.name in names])
@@ -82,7 +84,8 @@ def _some_jobs(reader: LedgerReader, number: int, names: list[str], settings: Se
 
 def _job(reader: LedgerReader, number: int, name: str, settings: Settings) -> None:
     from etl_runner.cli.document import answer
-    from etl_runner.report.show import job_lines, job_show_document, timeline_of
+    from etl_runner.report.documents import job_show_document
+    from etl_runner.report.show import job_lines, timeline_of
 
     run, now = reader.run(number), datetime.now(UTC)
     timeline = timeline_of(run, reader.plan(number), reader.records(number), now=now)

@@ -1,4 +1,4 @@
-"""One run, or one job of it, as lines and as JSON documents."""
+"""One run, or one job of it, as lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -16,7 +15,7 @@ from etl_runner.ledger.run import Run, RunState
 from etl_runner.look import STYLES, Line, Look
 from etl_runner.model import Job, Outcome, Plan
 from etl_runner.paths import Home
-from etl_runner.report.history import VERSION, result, run_document
+from etl_runner.report.history import result
 from etl_runner.report.style import fitted, instant, read_failure_tail, short_path
 from etl_runner.report.summary import summary_lines
 from etl_runner.report.table import table
@@ -73,29 +72,6 @@ def job_lines(run: Run, track: Track, timeline: Timeline, *, home: Home, look: L
     return lines
 
 
-def run_show_document(run: Run, timeline: Timeline, *, home: Home) -> dict[str, Any]:
-    jobs = [_track_document(track, timeline, home) for track in timeline.tracks.values()]
-    return {"version": VERSION, "run": run_document(run), "jobs": jobs}
-
-
-def job_show_document(run: Run, track: Track, timeline: Timeline, *, home: Home) -> dict[str, Any]:
-    job = track.job
-    asked = {
-        "argv": list(job.argv),
-        "cwd": job.cwd,
-        "env": sorted(job.env),
-        "params": job.params,
-        "needs": list(job.needs),
-        "pools": job.pools,
-        "timeout": job.timeout,
-        "retries": job.retry.count,
-        "tags": list(job.tags),
-    }
-    tail = read_failure_tail(home.log(run.id, job.name, track.tries[-1].number)) if track.tries else []
-    fields = {**_track_document(track, timeline, home), **asked, "tail": tail}
-    return {"version": VERSION, "run": run_document(run), "job": fields}
-
-
 def _header(run: Run, look: Look, now: datetime, cwd: Path) -> list[Line]:
     said, style = result(run, look)
     took = words.duration(run.seconds) if run.seconds is not None else ""
@@ -137,16 +113,27 @@ def _asked(job: Job, look: Look) -> list[tuple[str, str]]:
 def _attempts(track: Track, timeline: Timeline, look: Look) -> list[Line]:
     lines: list[Line] = [[(f" {'Attempt':<8} {'Started':<9} {'Time':>8}  Ended", "bold")]]
     for attempt in track.tries:
-        at = _started_at(attempt, timeline).astimezone().strftime("%H:%M:%S")
+        at = started_at(attempt, timeline).astimezone().strftime("%H:%M:%S")
         took = attempt.exited.seconds if attempt.exited else (attempt.end or timeline.latest) - attempt.start
         text = f" {attempt.number:<8} {at:<9} {words.duration(took):>8}  {attempt_words(track, attempt)}"
-        figures = words.metrics(attempt.exited.metrics, dot=look.glyphs.dot) if attempt.exited else ""
-        truncated = "log truncated" if attempt.exited and attempt.exited.log_truncated else ""
-        line = "   ".join(filter(None, [text, figures, truncated]))
+        dot = f" {look.glyphs.dot} "
+        line = "   ".join(filter(None, [text, dot.join(_figures(attempt.exited, look)) if attempt.exited else ""]))
         lines.append(fitted([(line, "")], look.width, more=look.glyphs.more))
         warnings = attempt.exited.warnings if attempt.exited else ()
         lines += [[(f"{'':20}{look.glyphs.warn} {words.clean(warning)}", "yellow")] for warning in warnings]
     return lines
+
+
+def _figures(exited: AttemptExited, look: Look) -> list[str]:
+    """What an attempt reported and cost, and what went wrong beside its exit."""
+    figures = [
+        words.metrics(exited.metrics, dot=look.glyphs.dot),
+        f"cpu {words.duration(exited.cpu_seconds)}" if exited.cpu_seconds is not None else "",
+        f"memory {exited.peak_memory / 2**20:,.0f} MiB" if exited.peak_memory is not None else "",
+        f"processes left behind: {exited.left_behind}" if exited.left_behind else "",
+        "log truncated" if exited.log_truncated else "",
+    ]
+    return [figure for figure in figures if figure]
 
 
 def attempt_words(track: Track, attempt: Try) -> str:
@@ -161,6 +148,8 @@ def attempt_words(track: Track, attempt: Try) -> str:
 
 
 def _exit_words(exited: AttemptExited) -> str:
+    if exited.lost:
+        return "lost"
     if exited.error:
         return words.clean(exited.error)
     if exited.signal is not None:
@@ -181,42 +170,8 @@ def _last_lines(run: Run, track: Track, home: Home, look: Look, cwd: Path) -> li
     return [[], [(" log ", "bold"), (where, "")], *rows]
 
 
-def _track_document(track: Track, timeline: Timeline, home: Home) -> dict[str, Any]:
-    job, end = track.job, track.finished
-    return {
-        "job": job.name,
-        "template": job.template,
-        "phase": job.phase,
-        "state": end.outcome.value if end else track.stage.value,
-        "seconds": end.seconds if end else None,
-        "start": track.start,
-        "exit": end.exit if end else None,
-        "signal": end.signal if end else None,
-        "metrics": track.metrics,
-        "because": list(end.because) if end else [],
-        "reason": end.reason if end else "",
-        "optional": job.optional,
-        "attempts": [_attempt_document(a, track, timeline, home) for a in track.tries],
-    }
-
-
-def _attempt_document(attempt: Try, track: Track, timeline: Timeline, home: Home) -> dict[str, Any]:
-    exited = attempt.exited
-    return {
-        "attempt": attempt.number,
-        "started_at": _started_at(attempt, timeline).isoformat(timespec="milliseconds"),
-        "seconds": exited.seconds if exited else None,
-        "exit": exited.exit if exited else None,
-        "signal": exited.signal if exited else None,
-        "error": exited.error if exited else "",
-        "metrics": exited.metrics if exited else {},
-        "warnings": list(exited.warnings) if exited else [],
-        "log": str(home.log(timeline.run, track.job.name, attempt.number)),
-        "log_truncated": exited.log_truncated if exited else False,
-    }
-
-
-def _started_at(attempt: Try, timeline: Timeline) -> datetime:
+def started_at(attempt: Try, timeline: Timeline) -> datetime:
+    """When an attempt started."""
     assert timeline.began
     return timeline.began + timedelta(seconds=attempt.start)
 

@@ -97,6 +97,8 @@ SELECT run,
        max(CASE name WHEN 'attempt_exited' THEN json_extract(body, '$.exit') END)    AS exit,
        max(CASE name WHEN 'attempt_exited' THEN json_extract(body, '$.signal') END)  AS signal,
        max(CASE name WHEN 'attempt_exited' THEN json_extract(body, '$.error') END)   AS error,
+       max(CASE name WHEN 'attempt_exited' THEN json_extract(body, '$.cpu_seconds') END) AS cpu_seconds,
+       max(CASE name WHEN 'attempt_exited' THEN json_extract(body, '$.peak_memory') END) AS peak_memory,
        max(CASE name WHEN 'attempt_exited' THEN json_extract(body, '$.metrics') END) AS metrics
 FROM event
 WHERE name IN ('attempt_started', 'attempt_exited')
