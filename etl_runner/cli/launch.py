@@ -88,9 +88,12 @@ def _about(opened: Opened, plan: Plan) -> RunStarted:
 @contextmanager
 def _warehouse(plan: Plan, home: Home) -> Iterator[Mapping[str, str]]:
     """The environment of the jobs, with a PostgreSQL in it if they want one: the environment's, else our own."""
+    if not plan.warehouse:
+        yield os.environ
+        return
     from etl_runner.postgres import EmbeddedPostgres, is_selected_by_environment
 
-    if not plan.warehouse or is_selected_by_environment(os.environ):
+    if is_selected_by_environment(os.environ):
         yield os.environ
         return
     with EmbeddedPostgres(home.postgres).hold() as server:
@@ -101,7 +104,8 @@ def _warehouse(plan: Plan, home: Home) -> Iterator[Mapping[str, str]]:
 def _executor(home: Home, locks: Sequence[int]) -> Iterator[Executor]:
     """What runs attempts on this machine: under a keeper of process trees where there can be one."""
     if not sys.platform.startswith("linux"):
-        
+        from etl_runner.executors.local import LocalExecutor
+
         yield LocalExecutor()
         return
     from etl_runner.executors.keeper import KeeperExecutor
