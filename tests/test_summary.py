@@ -96,7 +96,7 @@ def test_a_log_path_that_does_not_fit_stands_whole_on_a_line_of_its_own(tmp_path
 
     text = render_summary(LOAD, script.records, home=Home(home), look=Look(), cwd=Path("/nowhere"))
 
-    assert f"  │ {home}/runs/42/logs/table-1.2.log" in text.splitlines()
+    assert f"  {home}/runs/42/logs/table-1.2.log" in text.splitlines()
 
 
 @pytest.mark.parametrize("ascii_only", [False, True])
@@ -194,6 +194,16 @@ def test_a_run_that_did_not_do_everything_promises_nothing_about_workers(status:
     script = Script(LOAD).ok("rates", 0.0, 4.0).ok("table-0", 0.0, 6.0).ok("table-1", 4.0, 9.0).end(9.0, status)
 
     assert " workers: ~" not in summary(script, tmp_path)
+
+
+def test_of_a_cancelled_run_no_job_decided_the_length(tmp_path: Path) -> None:
+    script = Script(LOAD).ok("rates", 0.0, 4.0).ok("table-0", 0.0, 6.0).end(9.0, RunStatus.CANCELLED)
+
+    text = summary(script, tmp_path)
+
+    assert "decided by" not in text
+    assert "█" not in text
+    assert " workers       2 · 56% busy" in text
 
 
 def _ended(job_: Job, outcome: Outcome, **said: object) -> list[str]:

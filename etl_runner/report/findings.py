@@ -18,12 +18,11 @@ LABEL = 15
 
 def findings(timeline: Timeline, path: Sequence[Link], look: Look) -> list[Line]:
     """The lines below the table, each with its label."""
-    if not path:
+    if not any(track.tries for track in timeline.tracks.values()):
         return []
-    whole = timeline.finished is not None and timeline.finished.status is not RunStatus.CANCELLED
     said = [
-        ("decided by", _decided_by(path, look) if whole else []),
-        ("", _waits(timeline, path) if whole else []),
+        ("decided by", _decided_by(path, look) if path else []),
+        ("", _waits(timeline, path) if path else []),
         ("slowest", _slowest(timeline, look)),
         ("workers", _workers(timeline, look)),
         ("flaky", _flaky(timeline)),

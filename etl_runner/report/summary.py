@@ -11,7 +11,7 @@ from etl_runner import words
 from etl_runner.deciding import deciding_path
 from etl_runner.events import Record
 from etl_runner.look import STYLES, Line, Look
-from etl_runner.model import Plan
+from etl_runner.model import Plan, RunStatus
 from etl_runner.paths import Home
 from etl_runner.report.findings import findings
 from etl_runner.report.style import look_of, paint, short_path
@@ -46,7 +46,8 @@ def summary_lines(
     timeline: Timeline, *, home: Home, look: Look, cwd: Path | None = None, everything: bool = False
 ) -> list[Line]:
     """The lines of the summary; a run that was cut short is shown as far as it came."""
-    path = deciding_path(timeline)
+    cancelled = timeline.finished is not None and timeline.finished.status is RunStatus.CANCELLED
+    path = () if cancelled else deciding_path(timeline)  # a signal decided the length of a cancelled run
     return [
         *table(timeline, path, look, everything=everything),
         *findings(timeline, path, look),
@@ -86,6 +87,6 @@ def _failure(timeline: Timeline, track: Track, *, home: Home, look: Look, cwd: P
     else:
         yield fitted(head, look.width, more=look.glyphs.more)
         if path:
-            yield [(f"  {look.glyphs.side} {path}", "dim")]  # whole, to be copied
+            yield [(f"  {path}", "dim")]  # whole, to be copied
     if end.attempt:
         yield from Lines(timeline, look, home=home).tail(end.job, end.attempt, indent=2)
