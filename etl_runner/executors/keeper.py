@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,26 +19,37 @@ from etl_runner.events import AttemptExited
 from etl_runner.executors.logfile import LogFile, OutputPipe
 from etl_runner.executors.output import REPORT_SECONDS, OutputTail
 from etl_runner.executors.starting import NEVER_STARTED, folder_trouble, other_trouble, program_trouble
-from etl_runner.keeper.wire import Inbox, pack
+from etl_runner.executors.supervision import Shim, Supervision
 from etl_runner.model import Order
 from etl_runner.ticks import every
 
-PROGRAM = Path(keeper.__file__).with_name("__main__.py")
-LAST_SECONDS = 30.0
+PROGRAM = str(Path(keeper.__file__).with_name("__main__.py"))
 
 
 class KeeperExecutor:
     """Starts each order through a shim; stdin is /dev/null, stdout and stderr go to the order's log file.
 
     `locks` are descriptors of flocks: the keeper and its shims hold them too, so that they live as long as the last
-    process tree. `trouble` is the file for what a supervisor says when it breaks. To be closed at the end.
+    process tree. `trouble` is the file for what a supervisor says when it breaks. With `preload`, orders of the form
+    `python -m …` start from an interpreter that has these modules imported; `root` is the folder of the project's own,
+    `env` the environment to import them in. To be closed at the end.
     """
 
-    def __init__(self, *, trouble: Path, locks: Sequence[int] = ()) -> None:
-        self._trouble = trouble
-        self._locks = tuple(locks)
-        self._keeper: _Keeper | None = None
-        self._idle: list[_Shim] = []
+    def __init__(
+        self,
+        *,
+        trouble: Path,
+        locks: Sequence[int] = (),
+        preload: Sequence[str] = (),
+        root: str = "/",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._cold = Supervision([sys.executable, "-I", "-S", PROGRAM], locks=locks, trouble=trouble)
+        self._warm = None
+        self._python = _python_settings(env or {})
+        if preload:
+            command = [sys.executable, PROGRAM]
+            self._warm = Supervision(command, locks=locks, trouble=trouble, words=[root, *preload], env=env)
         self._numbers = count(1)
 
     async def run(self, order: Order, control: Control) -> AttemptExited:
@@ -63,12 +71,14 @@ class KeeperExecutor:
 
     async def _supervised(self, order: Order, control: Control, log: LogFile) -> dict[str, Any]:
         """The shim's last word about one attempt."""
+        supervision = self._warm if self._warm and self._can_start_warm(order) else self._cold
         pipe = OutputPipe(log.write, control.output)
-        shim: _Shim | None = None
+        shim: Shim | None = None
         try:
             try:
-                shim = self._shim()
-                last = shim.begin(next(self._numbers), order, control, pipe.write_end)
+                shim = supervision.shim()
+                words = {"id": next(self._numbers), "warm": supervision is self._warm}
+                last = shim.begin(words, order, control, pipe.write_end)
             finally:
                 pipe.close_write_end()
             message = await last
@@ -80,178 +90,40 @@ class KeeperExecutor:
             raise
         finally:
             pipe.drain()
-        if shim and shim.is_clean:
-            self._idle.append(shim)
+        if shim:
+            supervision.take_back(shim)
         if "failed" in message:
             log.write(f"etl-run: {_why(order, message['failed'])}\n".encode())
         return message
 
-    def _shim(self) -> _Shim:
-        """An idle shim, or a new one. Raises OSError if there can be none."""
-        while self._idle:
-            shim = self._idle.pop()
-            if shim.is_clean:
-                return shim
-        if self._keeper is None or self._keeper.is_gone:
-            self._keeper = _Keeper(trouble=self._trouble, locks=self._locks)
-        try:
-            return self._keeper.fork()
-        except OSError:  # it was killed since: once more with another one
-            self._keeper = _Keeper(trouble=self._trouble, locks=self._locks)
-            return self._keeper.fork()
+    def _can_start_warm(self, order: Order) -> bool:
+        """Whether it is `python -m …` with our own Python, in an environment that means the same to it."""
+        is_module = len(order.argv) > 2 and order.argv[1] == "-m"
+        return is_module and _is_our_python(order) and _python_settings(order.env) == self._python
 
     def close(self) -> None:
         """End the supervisors, and wait until they have let go of the locks."""
-        for shim in self._idle:
-            shim.close()
-        if self._keeper:
-            self._keeper.close()
+        for supervision in (self._cold, self._warm):
+            if supervision:
+                supervision.close()
 
 
-class _Keeper:
-    """The keeper's process, and the socket to ask it for shims."""
-
-    def __init__(self, *, trouble: Path, locks: Sequence[int]) -> None:
-        self._socket, theirs = socket.socketpair()
-        try:
-            with trouble.open("ab") as file:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(PROGRAM), str(theirs.fileno()), *map(str, locks)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=file,
-                    stderr=file,
-                    start_new_session=True,
-                    pass_fds=(theirs.fileno(), *locks),
-                    cwd="/",
-                    env={},
-                )
-        except OSError:
-            self._socket.close()
-            raise
-        finally:
-            theirs.close()
-
-    @property
-    def is_gone(self) -> bool:
-        return self._process.poll() is not None
-
-    def fork(self) -> _Shim:
-        """Ask for a shim. If the keeper cannot make one, its lifeline breaks at once."""
-        ours, theirs = socket.socketpair()
-        try:
-            socket.send_fds(self._socket, [b"+"], [theirs.fileno()])
-        except OSError:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        return _Shim(ours)
-
-    def close(self) -> None:
-        self._socket.close()
-        with suppress(subprocess.TimeoutExpired):  # shims that cannot end their trees keep the locks, as they should
-            self._process.wait(LAST_SECONDS)
+def _is_our_python(order: Order) -> bool:
+    if order.argv[0] in ("python", "python3"):
+        return order.env.get("PATH", "").split(os.pathsep)[0] == str(Path(sys.executable).parent)
+    return order.argv[0] == sys.executable
 
 
-class _Shim:
-    """The runner's end of a lifeline."""
-
-    def __init__(self, lifeline: socket.socket) -> None:
-        lifeline.setblocking(False)
-        self._lifeline = lifeline
-        self._loop = asyncio.get_running_loop()
-        self._inbox = Inbox()
-        self._started: Callable[[int], None] | None = None
-        self._last: asyncio.Future[dict[str, Any]] | None = None
-        self._unsent: list[tuple[bytes, int]] = []
-        self.is_clean = True
-        self._loop.add_reader(lifeline, self._read)
-
-    def begin(self, number: int, order: Order, control: Control, output: int) -> asyncio.Future[dict[str, Any]]:
-        """Send an order; the future gives the shim's last word about it: `failed`, `ended` or `lost`."""
-        self.is_clean = False
-        self._last = self._loop.create_future()
-        self._started = control.started
-        message = {
-            "id": number,
-            "argv": order.argv,
-            "cwd": order.cwd,
-            "env": order.env,
-            "grace": order.grace,
-            "result": order.result,
-        }
-        self._send(pack(message), output)
-        control.on_stop(lambda force: self._send(pack({"id": number, "stop": "now" if force else "grace"})))
-        return self._last
-
-    def close(self) -> None:
-        """Break the lifeline: the shim ends what it runs, and itself."""
-        self.is_clean = False
-        self._loop.remove_reader(self._lifeline)
-        self._loop.remove_writer(self._lifeline)
-        self._lifeline.close()
-
-    def _send(self, data: bytes, descriptor: int = -1) -> None:
-        if descriptor >= 0:
-            try:
-                sent = socket.send_fds(self._lifeline, [data], [descriptor])
-            except OSError:
-                self._lose()
-                return
-            data = data[sent:]
-        if self._lifeline.fileno() >= 0:
-            self._unsent.append((data, -1))
-            self._write()
-
-    def _write(self) -> None:
-        """Send what is waiting, as far as the socket takes it."""
-        while self._unsent:
-            data, _ = self._unsent[0]
-            try:
-                sent = self._lifeline.send(data) if data else 0
-            except BlockingIOError:
-                self._loop.add_writer(self._lifeline, self._write)
-                return
-            except OSError:
-                self._lose()
-                return
-            if sent == len(data):
-                self._unsent.pop(0)
-            else:
-                self._unsent[0] = (data[sent:], -1)
-        self._loop.remove_writer(self._lifeline)
-
-    def _read(self) -> None:
-        try:
-            data = self._lifeline.recv(65536)
-        except BlockingIOError:
-            return
-        except OSError:  # ECONNRESET is what a killed peer can look like
-            data = b""
-        if not data:
-            self._lose()
-            return
-        for message in self._inbox.feed(data):
-            self._take(message)
-
-    def _take(self, message: dict[str, Any]) -> None:
-        if "started" in message and self._started:
-            self._started(message["started"])
-        elif self._last and not self._last.done():
-            self.is_clean = not message.get("ended", {}).get("unkillable")
-            self._last.set_result(message)
-
-    def _lose(self) -> None:
-        self.close()
-        if self._last and not self._last.done():
-            self._last.set_result({"lost": True})
+def _python_settings(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables that an interpreter reads at its start, but for the one that says what ours does anyway."""
+    return {name: env[name] for name in env if name.startswith("PYTHON") and name != "PYTHONUNBUFFERED"}
 
 
 def _exited(order: Order, message: dict[str, Any], log: LogFile, tail: OutputTail) -> AttemptExited:
     if "failed" in message:
         return _failed(order, _why(order, message["failed"]))
     ended = message.get("ended", {})
-    warnings = list(tail.warnings)
+    warnings = [*message.get("notes", ()), *tail.warnings]
     if ended.get("unkillable"):
         warnings.append(f"could not be killed: processes {', '.join(map(str, ended['unkillable']))}")
     return AttemptExited(

@@ -1,7 +1,7 @@
-"""The keeper's program: python -I -S __main__.py CONTROL [LOCK …], with open descriptors.
+"""The keeper's program: python __main__.py CONTROL,LOCK,… [FOLDER MODULE …], with open descriptors.
 
 CONTROL is a socket to the runner. A byte with a descriptor (a shim's end of a lifeline) forks a shim. LOCK descriptors
-are held, and given to nobody but the shims.
+are held, and given to nobody but the shims. MODULEs are imported first, FOLDER being where the project's own are.
 """
 
 from __future__ import annotations
@@ -14,22 +14,31 @@ import socket
 import sys
 from contextlib import suppress
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, ROOT)
 
 from etl_runner.keeper import kernel, wire
 from etl_runner.keeper.shim import Shim
+from etl_runner.keeper.warm import NotPreloadableError, Stock
+
+sys.path.remove(ROOT)  # jobs may start from here: they see the path that any Python has
+
+NOTES = "ETL_KEEPER_NOTES"
 
 
 class Keeper:
     """Forks shims on request; outlives the runner until the last of them is gone."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, stock: Stock | None, notes: list[str]) -> None:
         kernel.become_subreaper()
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         self._control: socket.socket | None = control
         self._shims: set[int] = set()
+        self._stock = stock
+        self._notes = notes
         reader, writer = os.pipe()
         for descriptor in (reader, writer):
             os.set_blocking(descriptor, False)
@@ -71,7 +80,7 @@ class Keeper:
         try:
             os.setsid()  # a signal to the keeper's group spares the shims
             self._close()
-            Shim(socket.socket(fileno=descriptor)).serve()
+            Shim(socket.socket(fileno=descriptor), stock=self._stock, notes=self._notes).serve()
         finally:
             os._exit(0)
 
@@ -96,12 +105,28 @@ class Keeper:
 
 
 def main() -> None:
-    control, *locks = map(int, sys.argv[1:])
-    for descriptor in (control, *locks):
+    descriptors = [int(number) for number in sys.argv[1].split(",")]
+    notes = os.environ.pop(NOTES, "").splitlines()
+    stock = _stocked(sys.argv[2], sys.argv[3:], notes, descriptors) if sys.argv[3:] else None
+    for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     gc.disable()
     gc.freeze()
-    Keeper(socket.socket(fileno=control)).serve()
+    Keeper(socket.socket(fileno=descriptors[0]), stock, notes).serve()
+
+
+def _stocked(folder: str, modules: list[str], notes: list[str], descriptors: list[int]) -> Stock:
+    """Import the modules. One that cannot be preloaded is noted, and this program starts again without it."""
+    sys.path[0] = folder  # was the folder of this program
+    for number, name in enumerate(modules):
+        try:
+            Stock([name])
+        except NotPreloadableError as error:
+            rest = modules[:number] + modules[number + 1 :]
+            os.environ[NOTES] = "\n".join([*notes, f"not preloaded: {error}"])
+            own = [sys.executable, os.path.abspath(__file__), ",".join(map(str, descriptors))]
+            os.execv(sys.executable, [*own, folder, *rest] if rest else own)
+    return Stock(modules)
 
 
 if __name__ == "__main__":

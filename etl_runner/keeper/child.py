@@ -8,10 +8,14 @@ import resource
 from typing import Any, NoReturn
 
 from etl_runner.keeper import kernel
+from etl_runner.keeper.warm import Stock, run_module
 
 
-def become(order: dict[str, Any], *, output: int, failure: int, shim: int) -> NoReturn:
-    """Turn this freshly forked process into the job; what goes wrong is written to `failure`, which closes on exec."""
+def become(order: dict[str, Any], *, output: int, failure: int, shim: int, warm: Stock | None) -> NoReturn:
+    """Turn this freshly forked process into the job; what goes wrong is written to `failure`, which closes on exec.
+
+    With `warm` nothing is executed: the job starts from the modules that are imported here.
+    """
     try:
         os.setsid()
         kernel.die_with_parent(shim)
@@ -20,6 +24,8 @@ def become(order: dict[str, Any], *, output: int, failure: int, shim: int) -> No
         kernel.offer_to_oom_killer()
         _limit(order.get("memory"))
         _change_folder(order["cwd"], failure)
+        if warm:
+            _start_warm(order, warm)
         env = {os.fsencode(name): os.fsencode(value) for name, value in order["env"].items()}
         argv = [os.fsencode(word) for word in order["argv"]]
         os.execvpe(argv[0], argv, env)
@@ -28,6 +34,22 @@ def become(order: dict[str, Any], *, output: int, failure: int, shim: int) -> No
     except ValueError as error:
         _fail(failure, f"value {error}")
     os._exit(127)
+
+
+def _start_warm(order: dict[str, Any], warm: Stock) -> NoReturn:
+    """Leave all that is the supervisor's (an exec would close it, and tell the shim so), and be the module."""
+    os.environ.clear()
+    os.environ.update(order["env"])
+    _close_all_but(warm.kept_open)
+    run_module(order)
+
+
+def _close_all_but(kept: set[int]) -> None:
+    low = 3
+    for descriptor in sorted(kept):
+        os.closerange(low, descriptor)
+        low = descriptor + 1
+    os.closerange(low, os.sysconf("SC_OPEN_MAX"))
 
 
 def _connect(output: int) -> None:

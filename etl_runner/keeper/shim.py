@@ -9,18 +9,22 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from etl_runner.keeper import kernel, wire
 from etl_runner.keeper.tree import StartError, Tree
+from etl_runner.keeper.warm import Stock
 
 
 class Shim:
     """Serves the runner at the other end of `lifeline` until that is gone, or a tree of it cannot be ended."""
 
-    def __init__(self, lifeline: socket.socket) -> None:
+    def __init__(self, lifeline: socket.socket, *, stock: Stock | None = None, notes: Sequence[str] = ()) -> None:
         kernel.become_subreaper()
+        self._stock = stock
+        self._notes = list(notes)
         self._lifeline = lifeline
         self._inbox = wire.Inbox()
         self._messages: list[dict[str, Any]] = []
@@ -40,8 +44,12 @@ class Shim:
             self._receive()
 
     def _run(self, order: dict[str, Any], output: int) -> None:
+        changed = self._stock.changed() if self._stock and order.get("warm") else None
+        if changed:
+            self._notes.append(f"not preloaded: {changed} has changed on disk since it was imported")
+        warm = self._stock if self._stock and order.get("warm") and not changed else None
         try:
-            tree = Tree(order, output)
+            tree = Tree(order, output, warm)
         except StartError as error:
             self._send({"failed": str(error)}, order)
             return
@@ -50,7 +58,8 @@ class Shim:
             return
         finally:
             os.close(output)
-        self._send({"started": tree.leader}, None)
+        self._send({"started": tree.leader, "notes": self._notes, "outdated": bool(changed)}, None)
+        self._notes = []
         stopped = self._watch(tree, order)
         ended = {**tree.end(), "stopped": stopped}
         self._send({"ended": ended}, order)

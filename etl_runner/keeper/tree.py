@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from etl_runner.keeper import child, kernel
+from etl_runner.keeper.warm import Stock
 
 SWEEP_SECONDS = 10.0
 
@@ -21,10 +22,10 @@ class StartError(Exception):
 class Tree:
     """The leader and everything below it. Only its shim may hold one: it counts on being the tree's subreaper."""
 
-    def __init__(self, order: dict[str, Any], output: int) -> None:
+    def __init__(self, order: dict[str, Any], output: int, warm: Stock | None = None) -> None:
         self._begun = time.monotonic()
         self._before = _cpu_seconds()
-        self.leader = _start(order, output)
+        self.leader = _start(order, output, warm)
 
     def is_leader_over(self) -> bool:
         """Whether the leader has ended; reaps other children that have. The leader stays a zombie."""
@@ -59,7 +60,7 @@ class Tree:
         }
 
 
-def _start(order: dict[str, Any], output: int) -> int:
+def _start(order: dict[str, Any], output: int, warm: Stock | None) -> int:
     """Fork and execute the job; returns its process number when it runs. Raises StartError or OSError."""
     reader, writer = os.pipe()
     shim = os.getpid()
@@ -70,7 +71,7 @@ def _start(order: dict[str, Any], output: int) -> int:
         os.close(writer)
         raise
     if leader == 0:
-        child.become(order, output=output, failure=writer, shim=shim)
+        child.become(order, output=output, failure=writer, shim=shim, warm=warm)
     os.close(writer)
     with open(reader, "rb") as failure:
         text = failure.read().decode("utf-8", "replace")
