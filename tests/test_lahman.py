@@ -9,9 +9,10 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -20,12 +21,11 @@ from etl_runner.paths import Home
 from etl_runner.postgres import EmbeddedPostgres
 from tests.support import lahman
 from tests.support.lahman import EDITIONS, TABLES, Changes, Content, Truth
-from tests.support.servers import Warehouse, open_folder, warehouse  # noqa: F401
+from tests.support.servers import entered_by_all
 
 FOLDER = lahman.lahman_folder()
 EXAMPLE = Path(__file__).parents[1] / "examples" / "lahman"
-RUNS = {"2024": 1, "2025": 2, "2025 again": 3}
-EDITION = {"2024": "2024", "2025": "2025", "2025 again": "2025"}
+LOADS = {"2024": "2024", "2025": "2025", "2025 again": "2025"}
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -38,64 +38,59 @@ pytestmark = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
-    """One table job: exit status, what it wrote on stderr and stdout, the last value of each metric."""
+class Run:
+    """One `etl-run all`: its exit status, what it wrote, and the last event of every job."""
 
     status: int
     text: str
-    metrics: Mapping[str, object]
+    finished: Mapping[str, dict[str, Any]]
+
+    def metrics(self, table: str) -> dict[str, Any]:
+        """What the job of a table reported."""
+        metrics: dict[str, Any] = self.finished[f"table-{TABLES.index(table)}"]["metrics"]
+        return metrics
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loads:
-    """Three loads one after the other: what the jobs said, and what the warehouse held after each."""
+    """Three runs one after the other, and what the warehouse at `url` held after each."""
 
     url: str
-    outputs: Path
-    ended: dict[str, dict[str, Ended]] = field(default_factory=dict)
-    held: dict[str, dict[str, Content]] = field(default_factory=dict)
+    runs: Mapping[str, Run]
+    held: Mapping[str, Mapping[str, Content]]
 
 
 @pytest.fixture(scope="module")
-def loads(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loads]:  # noqa: F811
+def loads() -> Iterator[Loads]:
     assert FOLDER is not None
-    with warehouse.database() as url:
-        result = Loads(url=url, outputs=tmp_path_factory.mktemp("outputs"))
-        for load, run in RUNS.items():
-            load_one = partial(load_table, result, source=FOLDER / EDITION[load], run=run)
+    runs, contents = {}, {}
+    with entered_by_all() as home, EmbeddedPostgres(Home(home).postgres).hold() as server:
+        for load, edition in LOADS.items():
+            runs[load] = etl_run_all(home, source=FOLDER / edition)
             with ThreadPoolExecutor(4) as pool:
-                result.ended[load] = dict(zip(TABLES, pool.map(load_one, TABLES), strict=True))
-                result.held[load] = dict(zip(TABLES, pool.map(partial(held, url), TABLES), strict=True))
-        yield result
+                contents[load] = dict(zip(TABLES, pool.map(partial(held, server.url), TABLES), strict=True))
+        yield Loads(url=server.url, runs=runs, held=contents)
 
 
-def load_table(loads: Loads, table: str, *, source: Path | str, run: int) -> Ended:
-    """One attempt of one job, started as the runner starts it."""
-    number = TABLES.index(table)
-    output = loads.outputs / f"{run}.table-{number}.jsonl"
-    output.unlink(missing_ok=True)
+def surroundings(**more: str) -> dict[str, str]:
+    """The environment without anything that names a server or a run."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PG", "ETL_", "DATABASE_URL"))} | more
+
+
+def etl_run_all(home: Path, *, source: Path) -> Run:
+    """The command as a user gives it: no server is named, so it brings its own."""
     done = subprocess.run(
-        [sys.executable, "-m", "etl_jobs.table", "--id", str(number)],
-        cwd=EXAMPLE,
-        env={
-            **os.environ,
-            "DATABASE_URL": loads.url,
-            "ETL_CATALOGUE": "tables.toml",
-            "ETL_SOURCE": str(source),
-            "ETL_RUN_ID": str(run),
-            "ETL_JOB": f"table-{number}",
-            "ETL_ATTEMPT": "1",
-            "ETL_OUTPUT": str(output),
-        },
+        [sys.executable, "-m", "etl_runner", "all", "-o", "json", "-c", str(EXAMPLE / "etl.toml")],
+        cwd=home,
+        env=surroundings(ETL_HOME=str(home), ETL_SOURCE=str(source)),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
         check=False,
     )
-    lines = output.read_text().splitlines() if output.exists() else []
-    metrics = {name: value for line in lines for name, value in json.loads(line).items()}
-    return Ended(status=done.returncode, text=done.stdout, metrics=metrics)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    finished = {event["job"]: event for event in events if event["event"] == "job_finished"}
+    return Run(status=done.returncode, text=done.stdout + done.stderr, finished=finished)
 
 
 def held(url: str, table: str) -> Content:
@@ -109,10 +104,8 @@ def truth(table: str) -> Truth:
     return lahman.truth(FOLDER, table)
 
 
-def changes(metrics: Mapping[str, object]) -> Changes:
-    inserted, updated, deleted = (metrics[name] for name in ("inserted", "updated", "deleted"))
-    assert isinstance(inserted, int) and isinstance(updated, int) and isinstance(deleted, int)
-    return Changes(inserted=inserted, updated=updated, deleted=deleted)
+def changes(metrics: Mapping[str, Any]) -> Changes:
+    return Changes(**{name: metrics[name] for name in ("inserted", "updated", "deleted")})
 
 
 def test_the_catalogue_lists_every_file_of_the_edition_in_alphabetical_order() -> None:
@@ -167,11 +160,13 @@ def test_keys_are_enforced_by_the_warehouse_where_the_data_has_them(loads: Loads
     }
 
 
-@pytest.mark.parametrize("load", RUNS)
-def test_every_job_of_a_load_succeeds(loads: Loads, load: str) -> None:
-    failed = {table: ended.text for table, ended in loads.ended[load].items() if ended.status}
+@pytest.mark.parametrize("load", LOADS)
+def test_a_run_of_the_example_succeeds(loads: Loads, load: str) -> None:
+    run = loads.runs[load]
 
-    assert failed == {}
+    assert run.status == 0, run.text
+    jobs = {f"table-{number}" for number in range(len(TABLES))} | {"pre", "cleanup-1", "cleanup-2", "final"}
+    assert {name: event["outcome"] for name, event in run.finished.items()} == dict.fromkeys(jobs, "succeeded")
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -193,7 +188,7 @@ def test_a_loaded_table_holds_exactly_what_its_file_holds(loads: Loads, edition:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_a_first_load_reports_its_rows_as_inserted(loads: Loads, table: str) -> None:
-    metrics = loads.ended["2024"][table].metrics
+    metrics = loads.runs["2024"].metrics(table)
 
     rows = truth(table).contents["2024"].rows
     assert metrics["rows"] == rows
@@ -202,7 +197,7 @@ def test_a_first_load_reports_its_rows_as_inserted(loads: Loads, table: str) -> 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_a_load_of_the_next_edition_reports_what_changed_between_the_files(loads: Loads, table: str) -> None:
-    metrics = loads.ended["2025"][table].metrics
+    metrics = loads.runs["2025"].metrics(table)
 
     assert metrics["rows"] == truth(table).contents["2025"].rows
     assert changes(metrics) == truth(table).changes
@@ -217,7 +212,7 @@ def test_the_changes_from_2024_to_2025_are_those_known_from_outside(loads: Loads
         "Salaries": Changes(inserted=0, updated=2, deleted=0),
     }
 
-    assert {table: changes(loads.ended["2025"][table].metrics) for table in known} == known
+    assert {table: changes(loads.runs["2025"].metrics(table)) for table in known} == known
 
 
 def test_load_records_say_what_the_jobs_reported(loads: Loads) -> None:
@@ -228,15 +223,15 @@ def test_load_records_say_what_the_jobs_reported(loads: Loads) -> None:
         ).fetchall()
 
     reported = [
-        (RUNS[load], f"lahman.{table}", *(ended.metrics[name] for name in names))
-        for load, jobs in loads.ended.items()
-        for table, ended in jobs.items()
+        (number, f"lahman.{table}", *(run.metrics(table)[name] for name in names))
+        for number, run in enumerate(loads.runs.values(), start=1)
+        for table in TABLES
     ]
     assert sorted(records) == sorted(reported)
 
 
 def test_loading_an_edition_twice_changes_nothing(loads: Loads) -> None:
-    again = {table: changes(ended.metrics) for table, ended in loads.ended["2025 again"].items()}
+    again = {table: changes(loads.runs["2025 again"].metrics(table)) for table in TABLES}
 
     assert again == dict.fromkeys(TABLES, Changes(inserted=0, updated=0, deleted=0))
     assert loads.held["2025 again"] == loads.held["2025"]
@@ -244,7 +239,7 @@ def test_loading_an_edition_twice_changes_nothing(loads: Loads) -> None:
 
 @pytest.mark.parametrize("edition", EDITIONS)
 def test_duplicate_keys_are_reported_not_hidden(loads: Loads, edition: str) -> None:
-    reported = {table: ended.metrics["duplicates"] for table, ended in loads.ended[edition].items()}
+    reported = {table: loads.runs[edition].metrics(table)["duplicates"] for table in TABLES}
 
     assert reported == {table: truth(table).duplicates[edition] for table in TABLES}
     assert reported["AwardsPlayers"] == {"2024": 170, "2025": 0}[edition]
@@ -259,7 +254,7 @@ def test_duplicate_keys_are_reported_not_hidden(loads: Loads, edition: str) -> N
     ],
 )
 def test_references_that_lead_nowhere_are_counted(loads: Loads, edition: str, known: dict[str, int]) -> None:
-    orphans = {table: ended.metrics["orphans"] for table, ended in loads.ended[edition].items()}
+    orphans = {table: loads.runs[edition].metrics(table)["orphans"] for table in TABLES}
 
     assert orphans == {table: known.get(table, 0) for table in TABLES}
 
@@ -288,14 +283,23 @@ def original(table: str) -> list[str]:
 
 
 def refused(loads: Loads, source: Path | str, table: str, *, status: int) -> str:
-    """What a job said that must fail with `status` and leave its table as it was."""
+    """What the job of a table said that must fail with `status` and leave the table as it was."""
     before = held(loads.url, table)
-    ended = load_table(loads, table, source=source, run=9)
+    done = subprocess.run(
+        [sys.executable, "-m", "etl_jobs.table", "--id", str(TABLES.index(table)), "--catalogue", "tables.toml"],
+        cwd=EXAMPLE,
+        env=surroundings(DATABASE_URL=loads.url, ETL_SOURCE=str(source)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
 
-    assert ended.status == status, ended.text
+    assert done.returncode == status, done.stdout
     assert held(loads.url, table) == before
-    assert "Traceback" not in ended.text
-    return ended.text
+    assert "Traceback" not in done.stdout
+    return done.stdout
 
 
 def test_a_missing_folder_is_named(loads: Loads, tmp_path: Path) -> None:
@@ -391,37 +395,3 @@ def test_an_edition_that_would_empty_most_of_a_table_is_refused(loads: Loads) ->
     text = refused(loads, FOLDER / "2024", "TeamsHalf", status=65)
 
     assert "max_delete" in text
-
-
-def etl_run(home: Path, *arguments: str, source: Path) -> subprocess.CompletedProcess[str]:
-    """The command as a user has it: no server named, so it brings its own."""
-    surroundings = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "ETL_", "DATABASE_URL"))}
-    return subprocess.run(
-        [sys.executable, "-m", "etl_runner", *arguments, "-c", str(EXAMPLE / "etl.toml")],
-        cwd=home,
-        env={**surroundings, "ETL_HOME": str(home), "ETL_SOURCE": str(source)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_the_command_line_loads_one_edition_after_the_other(open_folder: Path) -> None:  # noqa: F811
-    assert FOLDER is not None
-
-    ended = {edition: etl_run(open_folder, "all", "-o", "json", source=FOLDER / edition) for edition in EDITIONS}
-    refused = etl_run(open_folder, "all", "-o", "json", source=open_folder / "nowhere")
-
-    for edition in EDITIONS:
-        assert ended[edition].returncode == 0, ended[edition].stdout + ended[edition].stderr
-        events = [json.loads(line) for line in ended[edition].stdout.splitlines()]
-        finished = {e["job"]: e for e in events if e["event"] == "job_finished"}
-        tables = [finished[f"table-{number}"]["metrics"] for number in range(len(TABLES))]
-        assert [m["rows"] for m in tables] == [truth(t).contents[edition].rows for t in TABLES]
-        assert {e["outcome"] for e in finished.values()} == {"succeeded"}
-        assert events[-1]["status"] == "succeeded"
-    assert [changes(m) for m in tables] == [truth(t).changes for t in TABLES]
-    assert refused.returncode == 1
-    with EmbeddedPostgres(Home(open_folder).postgres).hold() as server:
-        assert {t: held(server.url, t) for t in TABLES} == {t: truth(t).contents["2025"] for t in TABLES}
