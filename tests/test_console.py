@@ -111,7 +111,7 @@ def test_a_failure_shows_the_end_of_its_log_and_what_it_blocked(tmp_path: Path) 
     ]
 
 
-@pytest.mark.parametrize("columns", [40, 60, 80])
+@pytest.mark.parametrize("columns", [20, 40, 60, 80])
 def test_no_line_is_wider_than_the_screen(columns: int, tmp_path: Path) -> None:
     text = show(failed_run(tmp_path), tmp_path, env={"COLUMNS": str(columns)})
 
@@ -210,6 +210,10 @@ def test_verbose_shows_output_line_by_line_under_the_name_of_its_job(tmp_path: P
     ]
 
 
+def test_verbose_does_not_repeat_the_end_of_a_log_it_has_shown(tmp_path: Path) -> None:
+    assert "Traceback" not in show(failed_run(tmp_path), tmp_path, verbose=True)
+
+
 def test_a_line_without_end_comes_in_pieces_and_bad_utf_8_is_marked() -> None:
     lines = OutputLines()
 
@@ -305,12 +309,17 @@ def test_an_inherited_journal_variable_does_not_make_a_file_the_journal(tmp_path
 # Live: a real pseudo-terminal, and a small terminal that shows what would stand on the screen.
 
 
-def seen(terminal: Pty, sink: ConsoleSink) -> str:
-    """What has arrived at the terminal since the last look."""
+def wait_for_writing(sink: ConsoleSink) -> None:
     deadline = time.monotonic() + 10
     while sink._out.backlog:
         assert time.monotonic() < deadline, "the sink does not write"
         threading.Event().wait(0.001)
+
+
+def seen(terminal: Pty, sink: ConsoleSink) -> str:
+    """What has arrived at the terminal since the last look."""
+    while sink._out.backlog:
+        terminal.take_in(timeout=0.01)
     return terminal.read()
 
 
@@ -379,7 +388,10 @@ def test_a_frame_shows_what_its_new_lines_say(tmp_path: Path) -> None:
     assert frame[3].endswith("1/1    done")
 
 
-@pytest.mark.parametrize(("columns", "lines", "rows"), [(80, 24, 10), (60, 16, 8), (40, 12, 4), (30, 8, 0), (80, 5, 0)])
+@pytest.mark.parametrize(
+    ("columns", "lines", "rows"),
+    [(80, 24, 10), (60, 16, 8), (40, 12, 4), (30, 8, 0), (80, 7, 0), (80, 6, 0), (80, 5, 0)],
+)
 def test_the_footer_fits_the_screen_and_says_what_it_leaves_out(
     columns: int, lines: int, rows: int, tmp_path: Path
 ) -> None:
@@ -405,6 +417,25 @@ def test_the_footer_fits_the_screen_and_says_what_it_leaves_out(
     assert shown == max(rows - 1, 0)
     if lines >= 6:
         assert frame[-1] == f" … and {15 - shown} more"
+
+
+def test_a_flood_of_output_does_not_drown_the_live_screen(tmp_path: Path) -> None:
+    screen = Terminal(80, 24)
+    with pty() as terminal:
+        sink = console(terminal.stream, tmp_path, verbose=True)
+        for record in Script(PLAN).start("rates", 0.0).records:
+            sink.tell(record)
+        for number in range(2000):
+            sink.output("rates", f"line {number}\n".encode())
+        sink.refresh()
+        screen.feed(seen(terminal, sink))
+        frame = screen.screen
+        sink.close()
+
+    assert frame[0] == "rates      │ line 0"
+    left_out = frame.index(next(line for line in frame if "left out" in line))
+    assert frame[left_out] == f"… {2000 - left_out:,} lines of output left out, see the logs"
+    assert left_out < 600
 
 
 @pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": "xterm", "NO_COLOR": "1"}])
@@ -436,48 +467,73 @@ def test_a_live_screen_lets_no_control_characters_of_others_through(tmp_path: Pa
         screen.feed(terminal.read())  # fails on any sequence that is not ours
 
 
+class StuckPipe:
+    """A pipe that nobody reads until `drain`; `text` is what came through it then."""
+
+    def __init__(self) -> None:
+        self._reader, writer = os.pipe()
+        self.stream = os.fdopen(writer, "w", encoding="utf-8")
+        self._parts: list[bytes] = []
+        self._reading = threading.Thread(target=self._read, daemon=True)
+
+    def _read(self) -> None:
+        self._parts.extend(iter(lambda: os.read(self._reader, 65536), b""))
+
+    def drain(self) -> None:
+        self._reading.start()
+
+    def text(self) -> str:
+        self.stream.close()
+        self._reading.join(10)
+        os.close(self._reader)
+        return b"".join(self._parts).decode()
+
+
+def does_not_wait(act: Callable[[], None], pipe: StuckPipe) -> None:
+    """Do it while nobody reads; then let somebody read."""
+    doing = threading.Thread(target=act, daemon=True)
+    doing.start()
+    doing.join(20)
+    waits = doing.is_alive()
+    pipe.drain()
+    doing.join(20)
+    assert not waits, "it waited for the reader"
+
+
 def test_a_stuck_terminal_does_not_hold_up_the_run_and_loses_no_line(tmp_path: Path) -> None:
-    reader, writer = os.pipe()
     many = plan(*(job(f"job-{n:05}") for n in range(4000)))
     script = Script(many)
     for j in many.jobs:
         script.ok(j.name, 0.0, 1.0)
-    with os.fdopen(writer, "w", encoding="utf-8") as stream:
-        sink = console(stream, tmp_path, of=many)
+    records, pipe = script.records, StuckPipe()
+    sink = console(pipe.stream, tmp_path, of=many)
 
-        for record in script.records:  # some 150 KB; the pipe takes 64
+    def tell_all() -> None:
+        for record in records:  # some 150 KB; a pipe takes 64
             sink.tell(record)
-        parts: list[bytes] = []
-        reading = threading.Thread(target=lambda: parts.extend(iter(lambda: os.read(reader, 65536), b"")))
-        reading.start()
-        sink.close()
-    reading.join()
-    os.close(reader)
 
-    assert b"".join(parts).count("✓".encode()) == 4000
+    does_not_wait(tell_all, pipe)
+    sink.close()
+
+    assert pipe.text().count("✓") == 4000
 
 
 def test_output_that_nobody_reads_is_left_out_and_said_so(tmp_path: Path) -> None:
-    reader, writer = os.pipe()
-    with os.fdopen(writer, "w", encoding="utf-8") as stream:
-        sink = console(stream, tmp_path, verbose=True)
+    pipe = StuckPipe()
+    sink = console(pipe.stream, tmp_path, verbose=True)
+
+    def flood() -> None:
         for record in Script(PLAN).start("rates", 0.0).records:
             sink.tell(record)
-
         for _ in range(200):
             sink.output("rates", b"x" * 99 + b"\n" + (b"y" * 99 + b"\n") * 999)
-        parts: list[bytes] = []
-        reading = threading.Thread(target=lambda: parts.extend(iter(lambda: os.read(reader, 65536), b"")))
-        reading.start()
-        deadline = time.monotonic() + 10
-        while sink._out.backlog and time.monotonic() < deadline:
-            threading.Event().wait(0.001)
-        sink.output("rates", b"the end\n")
-        sink.close()
-    reading.join()
-    os.close(reader)
 
-    text = b"".join(parts).decode()
+    does_not_wait(flood, pipe)
+    wait_for_writing(sink)
+    sink.output("rates", b"the end\n")
+    sink.close()
+
+    text = pipe.text()
     assert len(text) < 8_000_000
     assert text.splitlines()[-3].endswith("lines of output left out, see the logs")
     assert text.splitlines()[-2] == "rates      │ the end"
@@ -550,7 +606,11 @@ def test_json_is_one_object_a_line_with_event_run_and_instant() -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "command", "expected"),
-    [("utf-8", "naïve 漢字", "naïve 漢字"), ("latin-1", "naïve 漢字", "naïve 漢字"), ("utf-8", "\udcff", "\udcff")],
+    [
+        ("utf-8", "naïve 漢字 😀", "naïve 漢字 😀"),
+        ("latin-1", "naïve 漢字 😀", "naïve 漢字 😀"),
+        ("utf-8", "\udcff", "\udcff"),
+    ],
 )
 def test_json_says_any_text_on_any_stream(encoding: str, command: str, expected: str, tmp_path: Path) -> None:
     file = tmp_path / "out"
@@ -560,7 +620,7 @@ def test_json_says_any_text_on_any_stream(encoding: str, command: str, expected:
         sink.tell(Script(odd).skip(command, 0.0, "a").records[-1])
         sink.close()
 
-    assert json.loads(file.read_text(encoding=encoding))["job"] == expected
+    assert json.loads(file.read_bytes())["job"] == expected
 
 
 def test_only_a_live_screen_pays_for_rich(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def footer(timeline: Timeline, moment: Moment, look: Look, *, height: int) -> li
     lines += _jobs(timeline, moment, look, rows=rows)
     if height < 6:
         lines = lines[1:2]
-    return [fitted(line, look.width, more=look.glyphs.more) for line in lines[: max(height - 1, 1)]]
+    return [fitted(line, look.width, more=look.glyphs.more) for line in lines]
 
 
 def _title(timeline: Timeline, moment: Moment, look: Look) -> Line:

@@ -206,15 +206,21 @@ class Pty:
     def __init__(self, stream: TextIO, master: int) -> None:
         self.stream = stream
         self._master = master
+        self._arrived = b""
+
+    def take_in(self, *, timeout: float) -> bool:
+        """Read what there is, at most for so long; whether there was something."""
+        ready, _, _ = select.select([self._master], [], [], timeout)
+        if ready:
+            self._arrived += os.read(self._master, 65536)
+        return bool(ready)
 
     def read(self, *, timeout: float = 10.0) -> str:
         """Everything written so far. What is written by another thread must have been written when this is called."""
         os.write(self.stream.fileno(), END)
-        data = b""
-        while not data.endswith(END):
-            ready, _, _ = select.select([self._master], [], [], timeout)
-            assert ready, f"no end, only {data!r}"
-            data += os.read(self._master, 65536)
+        while not self._arrived.endswith(END):
+            assert self.take_in(timeout=timeout), f"no end, only {self._arrived!r}"
+        data, self._arrived = self._arrived, b""
         return data.removesuffix(END).decode().replace("\r\n", "\n")
 
     def hang_up(self) -> None:
