@@ -142,73 +142,98 @@ SCHEDULER = [
 OTHERS = [
     Mutant(
         "smaller first where longest was asked",
-        "task",
+        "scheduler/task",
         "rank=(-remaining[index], index)",
         "rank=(remaining[index], index)",
     ),
     Mutant(
-        "later jobs first among equals", "task", "rank=(-remaining[index], index)", "rank=(-remaining[index], -index)"
+        "later jobs first among equals",
+        "scheduler/task",
+        "rank=(-remaining[index], index)",
+        "rank=(-remaining[index], -index)",
     ),
-    Mutant("needs are not counted", "task", "len(graph.needs[index]) + 1", "1"),
-    Mutant("pools are free", "task", "job.pools.items()", "()"),
-    Mutant("one worker too many", "admission", "self._free = workers", "self._free = workers + 1"),
+    Mutant("needs are not counted", "scheduler/task", "len(graph.needs[index]) + 1", "1"),
+    Mutant("pools are free", "scheduler/task", "job.pools.items()", "()"),
+    Mutant("one worker too many", "scheduler/admission", "self._free = workers", "self._free = workers + 1"),
     Mutant(
         "a full pool stops everybody",
-        "admission",
+        "scheduler/admission",
         "                continue\n            heappop",
         "                return None\n            heappop",
     ),
     Mutant(
         "only the first pool is looked at",
-        "admission",
+        "scheduler/admission",
         "for pool, places in demand if self",
         "for pool, places in demand[:1] if self",
     ),
-    Mutant("one place too many in a pool", "admission", "self._room[pool] < places", "self._room[pool] < places - 1"),
-    Mutant("one place is always left free", "admission", "self._room[pool] < places", "self._room[pool] <= places"),
-    Mutant("places are not taken", "admission", "self._room[pool] -= places", "pass"),
-    Mutant("places are not given back", "admission", "self._room[pool] += places", "pass"),
+    Mutant(
+        "one place too many in a pool",
+        "scheduler/admission",
+        "self._room[pool] < places",
+        "self._room[pool] < places - 1",
+    ),
+    Mutant(
+        "one place is always left free",
+        "scheduler/admission",
+        "self._room[pool] < places",
+        "self._room[pool] <= places",
+    ),
+    Mutant("places are not taken", "scheduler/admission", "self._room[pool] -= places", "pass"),
+    Mutant("places are not given back", "scheduler/admission", "self._room[pool] += places", "pass"),
     Mutant(
         "a line waits for more room than it needs",
-        "admission",
+        "scheduler/admission",
         "parked[0][0] <= self._room",
         "parked[0][0] < self._room",
     ),
-    Mutant("parked jobs outlive a stop", "admission", "            parked.clear()\n", "            pass\n"),
-    Mutant("parked jobs are forgotten", "admission", "line.parked = False", "pass"),
-    Mutant("the rest of a line is forgotten", "admission", "if line.ready:\n", "if False:\n"),
-    Mutant("a better job behind others is not seen", "admission", "line.ready[0] == rank:", "len(line.ready) == 1:"),
-    Mutant("a path is only as long as its job", "graph", "remaining[index] += max(", "0 * max("),
-    Mutant("the shortest way counts", "graph", "max((remaining[d]", "min((remaining[d]"),
+    Mutant("parked jobs outlive a stop", "scheduler/admission", "            parked.clear()\n", "            pass\n"),
+    Mutant("parked jobs are forgotten", "scheduler/admission", "line.parked = False", "pass"),
+    Mutant("the rest of a line is forgotten", "scheduler/admission", "if line.ready:\n", "if False:\n"),
+    Mutant(
+        "a better job behind others is not seen",
+        "scheduler/admission",
+        "line.ready[0] == rank:",
+        "len(line.ready) == 1:",
+    ),
+    Mutant("a path is only as long as its job", "scheduler/graph", "remaining[index] += max(", "0 * max("),
+    Mutant("the shortest way counts", "scheduler/graph", "max((remaining[d]", "min((remaining[d]"),
     Mutant(
         "the exit status wins over the timeout",
-        "verdict",
+        "scheduler/verdict",
         "if stop in (StopReason.TIMEOUT, StopReason.RUN_TIMEOUT):",
         "if stop in (StopReason.TIMEOUT, StopReason.RUN_TIMEOUT) and exited.exit != 0:",
     ),
     Mutant(
-        "the run's timeout cancels", "verdict", "(StopReason.TIMEOUT, StopReason.RUN_TIMEOUT)", "(StopReason.TIMEOUT,)"
+        "the run's timeout cancels",
+        "scheduler/verdict",
+        "(StopReason.TIMEOUT, StopReason.RUN_TIMEOUT)",
+        "(StopReason.TIMEOUT,)",
     ),
     Mutant(
         "the exit status wins over the stop",
-        "verdict",
+        "scheduler/verdict",
         "    if stop is not None:\n        return Outcome.C",
         "    if stop is not None and exited.exit:\n        return Outcome.C",
     ),
-    Mutant("rejected data is tried again", "verdict", "(65, 78)", "(78,)"),
-    Mutant("what cannot start is tried again", "verdict", "    if exited.error:\n        return False\n", ""),
-    Mutant("timeouts are always tried again", "verdict", 'retry.on is None or "timeout" in retry.on', "True"),
+    Mutant("rejected data is tried again", "scheduler/verdict", "(65, 78)", "(78,)"),
+    Mutant("what cannot start is tried again", "scheduler/verdict", "    if exited.error:\n        return False\n", ""),
+    Mutant("timeouts are always tried again", "scheduler/verdict", 'retry.on is None or "timeout" in retry.on', "True"),
     Mutant(
-        "signals are never tried again", "verdict", 'return retry.on is None or "signal" in retry.on', "return False"
+        "signals are never tried again",
+        "scheduler/verdict",
+        'return retry.on is None or "signal" in retry.on',
+        "return False",
     ),
-    Mutant("the first delay is already longer", "verdict", "(attempt - 1)", "attempt"),
+    Mutant("the first delay is already longer", "scheduler/verdict", "(attempt - 1)", "attempt"),
     Mutant(
         "delays have no cap",
-        "verdict",
+        "scheduler/verdict",
         "delay = min(retry.delay * retry.factor ** (attempt - 1), cap)",
         "delay = retry.delay * retry.factor ** (attempt - 1)",
     ),
-    Mutant("jitter shortens", "verdict", "(1 + retry.jitter", "(1 - retry.jitter"),
+    Mutant("a lost attempt is a failed one", "scheduler/verdict", "return Outcome.LOST", "return Outcome.FAILED"),
+    Mutant("jitter shortens", "scheduler/verdict", "(1 + retry.jitter", "(1 - retry.jitter"),
     Mutant("the forecast ends at the run's timeout", "simulate", ", timeout=None)", ")"),
     Mutant(
         "the forecast ignores the workers asked for",
@@ -217,7 +242,7 @@ OTHERS = [
         "plan.workers",
     ),
 ]
-MUTANTS = [Mutant(name, "scheduler", old, new) for name, old, new in SCHEDULER] + OTHERS
+MUTANTS = [Mutant(name, "scheduler/machine", old, new) for name, old, new in SCHEDULER] + OTHERS
 
 
 def main(tests: list[str]) -> int:
@@ -261,7 +286,13 @@ def _source(tree: Path, mutant: Mutant) -> Path:
 
 def _copy(tree: Path) -> None:
     """The pure floors and their tests: what a mutant needs to live."""
-    for pattern in ("etl_runner/*.py", "tests/*.py", "tests/support/*.py", "pyproject.toml"):
+    for pattern in (
+        "etl_runner/*.py",
+        "etl_runner/scheduler/*.py",
+        "tests/*.py",
+        "tests/support/*.py",
+        "pyproject.toml",
+    ):
         for path in ROOT.glob(pattern):
             if not path.name.startswith("test_") or f"tests/{path.name}" in TESTS:
                 target = tree / path.relative_to(ROOT)

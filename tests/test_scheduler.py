@@ -208,6 +208,21 @@ def test_an_attempt_that_could_not_start_says_why() -> None:
     assert hand.end("a").attempt == 1
 
 
+def test_an_attempt_whose_end_nobody_saw_is_lost_and_worth_a_retry() -> None:
+    hand = Hand(plan(job("a", retry=Retry(count=1))))
+    hand.start("a")
+
+    first = hand.exit("a", error="its supervisor was killed", lost=True)
+    hand.start("a")
+    second = hand.exit("a", error="its supervisor was killed", lost=True)
+
+    finished = hand.scheduler.outcomes["a"]
+    assert len(first) == 2  # the retry is announced and, having no delay, launched
+    assert (finished.outcome, finished.reason) == (Outcome.LOST, "its supervisor was killed")
+    assert hand.scheduler.status is RunStatus.FAILED
+    assert len(second) == 1
+
+
 def test_a_kill_that_nobody_asked_for_is_called_by_its_likely_name() -> None:
     hand = Hand(plan(job("a"), job("b")))
 

@@ -65,11 +65,13 @@ def _be_an_ordinary_interpreter() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)
+    at_once = bool(os.environ.get("PYTHONUNBUFFERED"))
     for name, descriptor in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         raw = io.FileIO(descriptor, "r" if descriptor == 0 else "w", closefd=False)
-        buffer: Any = io.BufferedReader(raw) if descriptor == 0 else io.BufferedWriter(raw)
+        buffer: Any = io.BufferedReader(raw) if descriptor == 0 else raw if at_once else io.BufferedWriter(raw)
         errors = "backslashreplace" if name == "stderr" else "strict"
-        stream = io.TextIOWrapper(buffer, encoding="utf-8", errors=errors, write_through=True)
+        lines = name == "stderr"
+        stream = io.TextIOWrapper(buffer, "utf-8", errors, write_through=at_once, line_buffering=lines)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     gc.enable()

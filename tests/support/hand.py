@@ -43,6 +43,7 @@ class Hand:
         *,
         signal: int | None = None,
         error: str = "",
+        lost: bool = False,
         seconds: float = 1.0,
         metrics: dict[str, Metric] | None = None,
     ) -> list[str]:
@@ -54,6 +55,7 @@ class Hand:
                 exit=None if signal or error else code,
                 signal=signal,
                 error=error,
+                lost=lost,
                 metrics=metrics or {},
             )
         )

@@ -15,15 +15,19 @@ def outcome_of(exited: AttemptExited, stop: StopReason | None) -> Outcome:
         return Outcome.TIMED_OUT
     if stop is not None:
         return Outcome.CANCELLED
+    if exited.lost:
+        return Outcome.LOST
     return Outcome.SUCCEEDED if exited.exit == 0 else Outcome.FAILED
 
 
 def is_worth_a_retry(retry: Retry, exited: AttemptExited, *, stop: StopReason | None) -> bool:
     """Whether a failure that ended like this is one that `retry` wants to try again."""
-    if exited.error:
+    if exited.error and not exited.lost:
         return False
     if stop is not None:
         return stop is StopReason.TIMEOUT and (retry.on is None or "timeout" in retry.on)
+    if exited.lost:
+        return retry.on is None
     if exited.signal is not None:
         return retry.on is None or "signal" in retry.on
     return exited.exit not in _NEVER_CURED if retry.on is None else exited.exit in retry.on
@@ -54,6 +58,8 @@ def reason_of(
     """
     if outcome is Outcome.FAILED and exited is not None:
         return "killed by the system (out of memory?)" if exited.signal == 9 else exited.error
+    if outcome is Outcome.LOST and exited is not None:
+        return exited.error
     if outcome in (Outcome.TIMED_OUT, Outcome.CANCELLED):
         return _stopped_because(stop, timeout=timeout, culprit=culprit)
     return ""

@@ -7,9 +7,9 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
-from etl_runner.admission import Demand, Rank
+from etl_runner.scheduler.admission import Demand, Rank
 from etl_runner.events import AttemptExited, JobFinished, JobRetrying, StopReason
-from etl_runner.graph import graph_of, remaining_paths
+from etl_runner.scheduler.graph import graph_of, remaining_paths
 from etl_runner.model import Job, Outcome, Plan
 
 
