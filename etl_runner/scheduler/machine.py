@@ -37,8 +37,6 @@ from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
 from typing import assert_never
 
-from etl_runner.scheduler.admission import Admission
-from etl_runner.scheduler.commands import Announce, Command, Launch, Stop
 from etl_runner.events import (
     AttemptExited,
     AttemptStarted,
@@ -49,6 +47,8 @@ from etl_runner.events import (
     StopRequested,
 )
 from etl_runner.model import Outcome, Plan, RunStatus, When
+from etl_runner.scheduler.admission import Admission
+from etl_runner.scheduler.commands import Announce, Command, Launch, Stop
 from etl_runner.scheduler.task import State, Task, finished, retrying, tasks_of
 from etl_runner.scheduler.verdict import is_worth_a_retry, outcome_of, reason_of, retry_delay
 

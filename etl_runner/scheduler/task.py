@@ -7,10 +7,10 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
-from etl_runner.scheduler.admission import Demand, Rank
 from etl_runner.events import AttemptExited, JobFinished, JobRetrying, StopReason
-from etl_runner.scheduler.graph import graph_of, remaining_paths
 from etl_runner.model import Job, Outcome, Plan
+from etl_runner.scheduler.admission import Demand, Rank
+from etl_runner.scheduler.graph import graph_of, remaining_paths
 
 
 class State(Enum):
