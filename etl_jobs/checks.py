@@ -34,39 +34,37 @@ def count_problems(session: Session, staging: sql.Composable, table: Table, pare
 
     `parents` are the relations with the parents' keys, in the order of `table.references`.
     """
-    counts: list[sql.Composable] = [sql.SQL("count(*)"), _checksum(table)]
-    counts += [sql.SQL("count(*) - count({})").format(sql.Identifier("s", c)) for c in table.never_null]
-    counts.append(_surplus(staging, table))
-    joins: list[sql.Composable] = []
-    for number, (reference, parent) in enumerate(zip(table.references, parents, strict=True)):
-        alias = f"parent {number}"
-        joins.append(_parent_join(reference, parent, alias))
-        counts.append(sql.SQL("count(*) FILTER (WHERE {})").format(_is_orphan(reference, alias)))
-    counts.append(
-        sql.SQL("max({})::text").format(sql.Identifier("s", table.watermark))
-        if table.watermark
-        else sql.SQL("NULL::text")
-    )
-    statement = sql.SQL("SELECT {} FROM {} AS s {}").format(
-        sql.SQL(", ").join(counts), staging, sql.SQL(" ").join(joins)
-    )
     try:
-        row = session.execute(statement).fetchone()
+        row = session.execute(_counting(staging, table, parents)).fetchone()
     except psycopg.errors.UndefinedFunction as error:
         raise MisconfiguredError(
             f"table {table.name!r}: {error.diag.message_primary}",
             hint="columns that refer to each other need comparable types, and every type must have equality",
         ) from error
     assert row is not None
-    nulls = len(table.never_null)
+    rows, total, duplicates, watermark, *counts = row
+    nulls, orphans = counts[: len(table.never_null)], counts[len(table.never_null) :]
     return Found(
-        rows=row[0],
-        checksum=int(row[1]),
-        nulls=row[2 : 2 + nulls],
-        duplicates=row[2 + nulls],
-        orphans=row[3 + nulls : -1],
-        watermark=row[-1],
+        rows=rows,
+        checksum=int(total),
+        nulls=tuple(nulls),
+        duplicates=duplicates,
+        orphans=tuple(orphans),
+        watermark=watermark,
     )
+
+
+def _counting(staging: sql.Composable, table: Table, parents: Sequence[sql.Identifier]) -> sql.Composed:
+    """Rows, checksum, surplus rows, greatest watermark, then nulls per column and orphans per reference."""
+    greatest = sql.SQL("max({})").format(sql.Identifier("s", table.watermark)) if table.watermark else sql.SQL("NULL")
+    counts = [sql.SQL("count(*)"), _checksum(table), _surplus(staging, table), greatest + sql.SQL("::text")]
+    counts += [sql.SQL("count(*) - count({})").format(sql.Identifier("s", c)) for c in table.never_null]
+    joins = []
+    for number, (reference, parent) in enumerate(zip(table.references, parents, strict=True)):
+        alias = f"parent {number}"
+        joins.append(_parent_join(reference, parent, alias))
+        counts.append(sql.SQL("count(*) FILTER (WHERE {})").format(_is_orphan(reference, alias)))
+    return sql.SQL("SELECT {} FROM {} AS s {}").format(sql.SQL(", ").join(counts), staging, sql.SQL(" ").join(joins))
 
 
 def whole(session: Session, relation: sql.Identifier, table: Table) -> tuple[int, int]:
