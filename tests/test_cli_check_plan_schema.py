@@ -101,7 +101,7 @@ def test_check_as_json_is_one_document(project: Path) -> None:
     (project / "etl.toml").write_text(BAD, encoding="utf-8")
     done = etl_run(project, "check", "-o", "json")
 
-    assert good == {"ok": True, "problems": [], "warnings": [], "jobs": 5, "phases": 2}
+    assert good == {"version": 1, "ok": True, "problems": [], "warnings": [], "jobs": 5, "phases": 2}
     assert done.returncode == 2
     assert json.loads(done.stdout)["problems"][0] == {
         "file": "etl.toml",

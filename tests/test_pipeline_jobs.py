@@ -157,6 +157,12 @@ def test_a_shell_gets_the_text_with_parameters_quoted_and_expands_variables_itse
     )
 
 
+def test_a_list_needs_no_shell_where_shell_is_the_default() -> None:
+    plan = plan_of("[defaults]\nshell = true\n[jobs.a]\nrun = 'x | y'\n[jobs.b]\nrun = ['x', '|']\n")
+
+    assert [job.argv for job in plan.jobs] == [("/bin/sh", "-c", "x | y"), ("x", "|")]
+
+
 def test_variables_see_files_outer_tables_and_the_environment_which_wins_over_files() -> None:
     job = only_job(
         """

@@ -26,13 +26,13 @@ def check(settings: Settings) -> int:
         if not settings.json:
             _talk(error.message)
             return error.exit_status
-        _answer({"ok": False, "problems": _documents(error), "warnings": []})
+        _answer({"version": 1, "ok": False, "problems": _documents(error), "warnings": []})
         return error.exit_status
     plan = opened.pipeline.plan()
     warnings = _not_found(opened, plan)
     if settings.json:
         counts = {"jobs": len(plan.jobs), "phases": len(plan.phases)}
-        _answer({"ok": True, "problems": [], "warnings": warnings, **counts})
+        _answer({"version": 1, "ok": True, "problems": [], "warnings": warnings, **counts})
         return 0
     for warning in warnings:
         _talk(f"warning: {warning}")

@@ -53,7 +53,7 @@ def draw_dot(plan: Plan) -> str:
 
 def plan_document(plan: Plan, *, estimates: Mapping[str, float] = {}) -> dict[str, Any]:
     """The plan as a JSON-ready document. Of each job's environment only the names are shown: values may be secret."""
-    document: dict[str, Any] = msgspec.to_builtins(plan)
+    document: dict[str, Any] = {"version": 1, **msgspec.to_builtins(plan)}
     for job, shown in zip(plan.jobs, document["jobs"], strict=True):
         shown["env"] = sorted(job.env)
         if job.name in estimates:

@@ -9,7 +9,8 @@ from pathlib import PurePath
 from etl_runner.errors import UsageError
 from etl_runner.model import Phase, When
 from etl_runner.pipeline.file import File
-from etl_runner.pipeline.jobs import JobReader, ReadFile, Surroundings, check_name, check_word
+from etl_runner.pipeline.job_texts import ReadFile, Surroundings
+from etl_runner.pipeline.jobs import JobReader, check_name, check_word
 from etl_runner.pipeline.matrix import RunCommand
 from etl_runner.pipeline.needs import resolve_needs
 from etl_runner.pipeline.pipeline import Pipeline, Template, texts
