@@ -27,10 +27,22 @@ def main() -> None:
         compared = [compare(session, catalogue, table, reread=options.reread) for table in catalogue.tables]
         different = [c for c in compared if c.differences]
         marts = [] if different else build_marts(session, catalogue, wait=options.wait)
+    _tell(compared, marts)
+    if different:
+        said = [f"{c.table}: {'; '.join(c.differences)}" for c in different]
+        raise DataRejectedError(
+            f"the warehouse differs from its sources in {len(different)} of {len(compared)} tables,"
+            f" the marts are as they were\n" + "\n".join(said),
+            hint="load these tables again; an incremental one as a whole: delete its row in etl.watermark",
+        )
+
+
+def _tell(compared: Sequence[Compared], marts: Sequence[Built]) -> None:
+    """Metrics to the runner, the report to the log and into the run's folder."""
     report(
         tables=len(compared),
         rows=sum(c.warehouse_rows or 0 for c in compared),
-        differences=len(different),
+        differences=sum(bool(c.differences) for c in compared),
         marts=len(marts),
         mart_rows=sum(m.rows for m in marts),
         inserted=sum(m.changed.inserted for m in marts),
@@ -40,13 +52,6 @@ def main() -> None:
     print(text)
     if folder := os.environ.get("ETL_RUN_DIR"):
         Path(folder, "reconciliation.md").write_text(text + "\n", "utf-8")
-    if different:
-        said = [f"{c.table}: {'; '.join(c.differences)}" for c in different]
-        raise DataRejectedError(
-            f"the warehouse differs from its sources in {len(different)} of {len(compared)} tables,"
-            f" the marts are as they were\n" + "\n".join(said),
-            hint="load these tables again; an incremental one as a whole: delete its row in etl.watermark",
-        )
 
 
 def written(compared: Sequence[Compared], marts: Sequence[Built]) -> str:
