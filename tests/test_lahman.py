@@ -67,6 +67,8 @@ def loads() -> Iterator[Loads]:
     with entered_by_all() as home, EmbeddedPostgres(Home(home).postgres).hold() as server:
         for load, edition in LOADS.items():
             runs[load] = etl_run_all(home, source=FOLDER / edition)
+            if runs[load].status:
+                pytest.fail(f"the load of {load} failed:\n{runs[load].text[-5000:]}")
             with ThreadPoolExecutor(4) as pool:
                 contents[load] = dict(zip(TABLES, pool.map(partial(held, server.url), TABLES), strict=True))
         yield Loads(url=server.url, runs=runs, held=contents)
