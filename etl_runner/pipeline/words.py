@@ -61,9 +61,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def key_meant(word: str, known: Collection[str]) -> str:
-    """The known key that is the same word in another tool, or written with dashes; empty if there is none."""
-    for ours, theirs in OTHER_TOOLS.items():
-        if ours in known and word in theirs.split():
-            return ours
-    swapped = word.replace("-", "_")
-    return swapped if swapped in known else ""
+    """The known key that is the same word in another tool; empty if there is none."""
+    return next((ours for ours, theirs in OTHER_TOOLS.items() if ours in known and word in theirs.split()), "")
