@@ -42,6 +42,8 @@ def order_for(
         output=output,
         result=str(home.result(run, job.name, attempt)),
         grace=job.grace,
+        memory=job.memory,
+        pids=job.pids,
     )
 
 

@@ -73,7 +73,8 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing to run. `name` is unique in a plan; `template` is its key in the file (`table` of `table-3`).
 
     `argv` is final: nothing is left to expand. `needs` are job names, phase needs included. `pools` maps pool
-    names to the places this job takes. `timeout`, `grace` and `expect` are seconds. `cwd` is absolute.
+    names to the places this job takes. `timeout`, `grace` and `expect` are seconds, `memory` is bytes, `pids` processes
+    at once. `cwd` is absolute.
     """
 
     name: str
@@ -92,6 +93,8 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     retry: Retry = Retry()
     expect: float | None = None
     tags: tuple[str, ...] = ()
+    memory: int | None = None
+    pids: int | None = None
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -131,3 +134,5 @@ class Order(Struct, frozen=True, kw_only=True):
     output: str
     result: str
     grace: float
+    memory: int | None = None
+    pids: int | None = None

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from etl_runner.control import Control
@@ -301,3 +302,16 @@ async def test_nothing_stays_open_after_many_attempts(run: Run, tmp_path: Path) 
     await run(order(tmp_path, "no-such-program"))
 
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_memory_is_limited(tmp_path: Path) -> None:
+    executor = KeeperExecutor(trouble=tmp_path / "trouble")
+    limited = msgspec.structs.replace(
+        order(tmp_path, sys.executable, "-c", "x = bytearray(300 << 20); print('got it')"), memory=100 << 20
+    )
+
+    exited = await executor.run(limited, Told().control)
+
+    executor.close()
+    assert exited.exit != 0
+    assert b"got it" not in (tmp_path / "j.1.log").read_bytes()

@@ -16,6 +16,7 @@ from typing import Any
 from etl_runner import keeper
 from etl_runner.control import Control
 from etl_runner.events import AttemptExited
+from etl_runner.executors.groups import Groups, find_groups
 from etl_runner.executors.logfile import LogFile, OutputPipe
 from etl_runner.executors.output import REPORT_SECONDS, OutputTail
 from etl_runner.executors.starting import NEVER_STARTED, folder_trouble, other_trouble, program_trouble
@@ -50,6 +51,7 @@ class KeeperExecutor:
         if preload:
             command = [sys.executable, PROGRAM]
             self._warm = Supervision(command, locks=locks, trouble=trouble, words=[root, *preload], env=env)
+        self._groups: Groups | None = None
         self._numbers = count(1)
 
     async def run(self, order: Order, control: Control) -> AttemptExited:
@@ -77,7 +79,7 @@ class KeeperExecutor:
         try:
             try:
                 shim = supervision.shim()
-                words = {"id": next(self._numbers), "warm": supervision is self._warm}
+                words = {"id": next(self._numbers), "warm": supervision is self._warm, **self._limits(order)}
                 last = shim.begin(words, order, control, pipe.write_end)
             finally:
                 pipe.close_write_end()
@@ -96,6 +98,25 @@ class KeeperExecutor:
             log.write(f"etl-run: {_why(order, message['failed'])}\n".encode())
         return message
 
+    def _limits(self, order: Order) -> dict[str, Any]:
+        """How the shim is to limit the tree: by a control group, else the memory of each process."""
+        if order.memory is None and order.pids is None:
+            return {}
+        if self._groups is None:
+            self._groups = find_groups()
+        can = self._groups.controllers if self._groups else frozenset()
+        group = {
+            "parent": str(self._groups.folder) if self._groups else "",
+            "memory": order.memory if "memory" in can else None,
+            "pids": order.pids if "pids" in can else None,
+        }
+        missing = order.pids is not None and "pids" not in can
+        return {
+            "group": group if group["memory"] or group["pids"] else None,
+            "memory": order.memory if "memory" not in can else None,
+            "notes": ["pids is not limited: no control group with that controller can be made here"] * missing,
+        }
+
     def _can_start_warm(self, order: Order) -> bool:
         """Whether it is `python -m …` with our own Python, in an environment that means the same to it."""
         is_module = len(order.argv) > 2 and order.argv[1] == "-m"
@@ -106,6 +127,8 @@ class KeeperExecutor:
         for supervision in (self._cold, self._warm):
             if supervision:
                 supervision.close()
+        if self._groups:
+            self._groups.close()
 
 
 def _is_our_python(order: Order) -> bool:
@@ -124,6 +147,8 @@ def _exited(order: Order, message: dict[str, Any], log: LogFile, tail: OutputTai
         return _failed(order, _why(order, message["failed"]))
     ended = message.get("ended", {})
     warnings = [*message.get("notes", ()), *tail.warnings]
+    if ended.get("out_of_memory"):
+        warnings.append(f"killed: the job needed more than its memory of {order.memory} bytes")
     if ended.get("unkillable"):
         warnings.append(f"could not be killed: processes {', '.join(map(str, ended['unkillable']))}")
     return AttemptExited(

@@ -150,7 +150,7 @@ class Shim:
         self.is_clean = False
         self._last = self._loop.create_future()
         self._started = control.started
-        self._notes: list[str] = []
+        self._notes: list[str] = list(words.get("notes", ()))
         message = {
             **words,
             "argv": order.argv,
@@ -215,7 +215,7 @@ class Shim:
 
     def _take(self, message: dict[str, Any]) -> None:
         if "started" in message and self._started:
-            self._notes = message["notes"]
+            self._notes += message["notes"]
             self.is_outdated = message["outdated"]
             self._started(message["started"])
         elif self._last and not self._last.done():

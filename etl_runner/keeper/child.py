@@ -8,10 +8,13 @@ import resource
 from typing import Any, NoReturn
 
 from etl_runner.keeper import kernel
+from etl_runner.keeper.cgroup import Group
 from etl_runner.keeper.warm import Stock, run_module
 
 
-def become(order: dict[str, Any], *, output: int, failure: int, shim: int, warm: Stock | None) -> NoReturn:
+def become(
+    order: dict[str, Any], *, output: int, failure: int, shim: int, warm: Stock | None, group: Group | None
+) -> NoReturn:
     """Turn this freshly forked process into the job; what goes wrong is written to `failure`, which closes on exec.
 
     With `warm` nothing is executed: the job starts from the modules that are imported here.
@@ -19,6 +22,8 @@ def become(order: dict[str, Any], *, output: int, failure: int, shim: int, warm:
     try:
         os.setsid()
         kernel.die_with_parent(shim)
+        if group:
+            group.enter()
         _connect(output)
         kernel.reset_signals()
         kernel.offer_to_oom_killer()
@@ -67,6 +72,7 @@ def _change_folder(folder: str, failure: int) -> None:
 
 
 def _limit(memory: int | None) -> None:
+    """Limit the memory of each process, where no control group can limit that of the tree (getrlimit(2))."""
     if memory:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 

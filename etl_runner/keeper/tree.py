@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from etl_runner.keeper import child, kernel
+from etl_runner.keeper.cgroup import Group
 from etl_runner.keeper.warm import Stock
 
 SWEEP_SECONDS = 10.0
@@ -25,7 +26,14 @@ class Tree:
     def __init__(self, order: dict[str, Any], output: int, warm: Stock | None = None) -> None:
         self._begun = time.monotonic()
         self._before = _cpu_seconds()
-        self.leader = _start(order, output, warm)
+        wanted = order.get("group")
+        self._group = Group(**wanted) if wanted else None
+        try:
+            self.leader = _start(order, output, warm, self._group)
+        except BaseException:
+            if self._group:
+                self._group.remove()
+            raise
 
     def is_leader_over(self) -> bool:
         """Whether the leader has ended; reaps other children that have. The leader stays a zombie."""
@@ -48,19 +56,23 @@ class Tree:
         self.signal(signal.SIGKILL)
         _, status, usage = os.wait4(self.leader, 0)
         code = os.waitstatus_to_exitcode(status)
+        if self._group:
+            self._group.kill()
         left, unkillable = _sweep()
+        peak, out_of_memory = self._group.remove() if self._group else (None, False)
         return {
             "exit": code if code >= 0 else None,
             "signal": -code if code < 0 else None,
             "seconds": time.monotonic() - self._begun,
             "cpu_seconds": _cpu_seconds() - self._before,
-            "peak_memory": usage.ru_maxrss * 1024,
+            "peak_memory": peak or usage.ru_maxrss * 1024,
+            "out_of_memory": out_of_memory,
             "left": left,
             "unkillable": unkillable,
         }
 
 
-def _start(order: dict[str, Any], output: int, warm: Stock | None) -> int:
+def _start(order: dict[str, Any], output: int, warm: Stock | None, group: Group | None) -> int:
     """Fork and execute the job; returns its process number when it runs. Raises StartError or OSError."""
     reader, writer = os.pipe()
     shim = os.getpid()
@@ -71,7 +83,7 @@ def _start(order: dict[str, Any], output: int, warm: Stock | None) -> int:
         os.close(writer)
         raise
     if leader == 0:
-        child.become(order, output=output, failure=writer, shim=shim, warm=warm)
+        child.become(order, output=output, failure=writer, shim=shim, warm=warm, group=group)
     os.close(writer)
     with open(reader, "rb") as failure:
         text = failure.read().decode("utf-8", "replace")
