@@ -12,6 +12,7 @@ from pathlib import Path
 from etl_runner.model import Job, Order, Plan
 from etl_runner.paths import Home
 
+_NOTICE_SOON = "-c client_connection_check_interval=1000"
 _CI_VARIABLES = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "BUILDKITE")
 
 
@@ -52,6 +53,17 @@ def base_environment(base: Mapping[str, str]) -> dict[str, str]:
     own = str(Path(sys.executable).parent)
     path = base.get("PATH") or os.defpath
     return {"PYTHONUNBUFFERED": "1", **base, "PATH": path if path.split(":")[0] == own else f"{own}:{path}"}
+
+
+def warehouse_environment(base: Mapping[str, str]) -> dict[str, str]:
+    """`base` with what makes a server notice soon that a job is gone, instead of finishing its statement for nobody.
+
+    client_connection_check_interval is of PostgreSQL 14 (chapter 20.3). A pooler that takes no options needs
+    `env = { PGOPTIONS = "" }` in the pipeline file: a job's own environment goes over this one.
+    """
+    if "client_connection_check_interval" in base.get("PGOPTIONS", ""):
+        return dict(base)
+    return {**base, "PGOPTIONS": f"{base.get('PGOPTIONS', '')} {_NOTICE_SOON}".strip()}
 
 
 def started_by(env: Mapping[str, str], *, terminal: bool) -> str:

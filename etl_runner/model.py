@@ -101,7 +101,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """The validated, expanded, acyclic graph of one run. `jobs` stand in file order.
 
     Floor 0 does not check it: `etl_runner.pipeline` builds only valid ones. `warehouse` says whether the jobs
-    want a PostgreSQL (the one in the environment, else the embedded one). `timeout` is the whole run's, in seconds.
+    want a PostgreSQL (the one in the environment, else the embedded one), `preload` names the modules that `python -m`
+    jobs find imported. `timeout` is the whole run's, in seconds.
     """
 
     pipeline: str
@@ -113,6 +114,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     fail_fast: bool = False
     timeout: float | None = None
     warehouse: bool = False
+    preload: tuple[str, ...] = ()
     schedule: str | None = None
     timezone: str | None = None
 

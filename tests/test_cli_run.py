@@ -392,3 +392,34 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert (ended.returncode, ended.stdout.splitlines()[-1].strip()) == (0, "LOADED")
+
+
+@pytest.mark.parametrize("words", [["-c", "other.toml"], ["--config=other.toml"], ["--config", "other.toml"]])
+def test_job_takes_the_file_wherever_it_stands(tmp_path: Path, words: list[str]) -> None:
+    project = Project(tmp_path, "")
+    (tmp_path / "other.toml").write_text('[jobs.table]\nmatrix = { id = "0..2" }\nrun = "touch ran-{id}"\n')
+
+    ended = project.run("job", "table", "--id", "2", *words)
+
+    assert (ended.returncode, (tmp_path / "ran-2").exists()) == (0, True)
+
+
+def test_preloaded_modules_are_there_for_python_m_jobs(tmp_path: Path) -> None:
+    text = '[pipeline]\npreload = ["stock"]\n[jobs.work]\nrun = "python -m work"\n'
+    project = Project(tmp_path, text)
+    (tmp_path / "stock.py").write_text("")
+    (tmp_path / "work.py").write_text("import sys; print('stock' in sys.modules, sys.argv)")
+
+    project.run("all")
+
+    assert (tmp_path / ".etl/runs/1/logs/work.1.log").read_text().startswith("True ['")
+    assert (tmp_path / ".etl/keeper.log").read_text() == ""
+
+
+def test_a_real_server_is_asked_to_notice_soon_that_a_job_is_gone(tmp_path: Path) -> None:
+    project = Project(tmp_path, '[pipeline]\nwarehouse = true\n[jobs.show]\nrun = "env"\n')
+
+    project.run("all", env=clean_env(DATABASE_URL="postgresql://nowhere/x", PGOPTIONS="-c work_mem=64MB"))
+
+    log = (tmp_path / ".etl/runs/1/logs/show.1.log").read_text()
+    assert "PGOPTIONS=-c work_mem=64MB -c client_connection_check_interval=1000\n" in log

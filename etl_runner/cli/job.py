@@ -12,6 +12,7 @@ from etl_runner.cli.options import Settings, common_options, remember
 from etl_runner.cli.run import plan_options, unique
 from etl_runner.errors import UsageError
 from etl_runner.model import Job, Plan
+from etl_runner.pipeline.pipeline import shown_values
 
 
 class Value(click.ParamType[str]):
@@ -24,12 +25,16 @@ class Value(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value not in self._values:
-            self.fail(f"{value!r} is not one of {shown(self._values)}", param, ctx)
+            self.fail(f"{value!r} is not one of {shown_values(self._values)}", param, ctx)
         return str(value)
 
 
 class Jobs(click.Group):
     """The jobs of the pipeline file as commands: templates (`table`), and single copies by their names (`table-3`)."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take -c and --profile wherever they stand: the job's own options can be known only with them."""
+        return super().parse_args(ctx, [*_picked(args, ("-c", "--config", "--profile")), *args])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(opened_in(ctx).pipeline.templates)
@@ -48,6 +53,21 @@ class Jobs(click.Group):
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             raise unknown_job(opened_in(ctx), args[0])
         return super().resolve_command(ctx, args)
+
+
+def _picked(args: list[str], names: tuple[str, ...]) -> list[str]:
+    """Take these options and their values out of `args`, up to a --."""
+    picked: list[str] = []
+    at = 0
+    while at < len(args) and args[at] != "--":
+        if args[at] in names and at + 1 < len(args):
+            picked += args[at : at + 2]
+            del args[at : at + 2]
+        elif args[at].startswith(tuple(f"{name}=" for name in names if name.startswith("--"))):
+            picked.append(args.pop(at))
+        else:
+            at += 1
+    return picked
 
 
 @click.group("job", cls=Jobs, subcommand_metavar="NAME [OPTIONS] [-- ARGS]...")
@@ -78,7 +98,7 @@ def template_command(opened: Opened, name: str) -> click.Command:
             [f"--{parameter}", f"matrix_{parameter}"],
             type=Value(values),
             multiple=True,
-            metavar=shown(values),
+            metavar=shown_values(values),
             help=f"Only the copies with this {parameter}; may be given several times.",
         )
         for parameter, values in template.params.items()
@@ -151,11 +171,3 @@ def unknown_job(opened: Opened, name: str) -> UsageError:
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"jobs: {', '.join(opened.pipeline.templates)}"
     return UsageError(f"no job called {name!r} in {opened.path.name}", hint=hint)
-
-
-def shown(values: tuple[str, ...]) -> str:
-    """Values for people: 0..19 for a run of numbers, else the list, shortened."""
-    numbers = [int(value) for value in values if value.isdigit()]
-    if len(numbers) == len(values) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
-        return f"{numbers[0]}..{numbers[-1]}"
-    return ", ".join(values[:8]) + (", …" if len(values) > 8 else "")

@@ -15,7 +15,7 @@ import click
 
 from etl_runner.cli.context import Opened
 from etl_runner.cli.options import Settings
-from etl_runner.environment import started_by, user_name
+from etl_runner.environment import base_environment, started_by, user_name, warehouse_environment
 from etl_runner.events import RunStarted
 from etl_runner.journal import Sink
 from etl_runner.ledger import Holder, Ledger, LedgerReader, hold_pipeline_lock, hold_run_lock, prune
@@ -38,7 +38,7 @@ def launch(opened: Opened, plan: Plan, settings: Settings, *, passes_on: str | N
         holder = Holder(pid=os.getpid(), user=user_name(), since=datetime.now(UTC))
         lock = stack.enter_context(hold_pipeline_lock(home, plan.pipeline, holder))
         ledger = stack.enter_context(Ledger.open(home.ledger))
-        env = stack.enter_context(_warehouse(plan, home))
+        env = stack.enter_context(_warehouse(plan, home, settings))
         estimates = _estimates(plan, home)
 
         locks = [lock.fd]
@@ -53,7 +53,7 @@ def launch(opened: Opened, plan: Plan, settings: Settings, *, passes_on: str | N
             run=run,
             about=_about(opened, plan),
             scheduler=Scheduler(plan, estimates=estimates, chance=random),
-            executor=stack.enter_context(_executor(home, locks)),
+            executor=stack.enter_context(_executor(plan, opened, locks, env)),
             memory=ledger,
             sinks=[sink],
             home=home,
@@ -86,7 +86,7 @@ def _about(opened: Opened, plan: Plan) -> RunStarted:
 
 
 @contextmanager
-def _warehouse(plan: Plan, home: Home) -> Iterator[Mapping[str, str]]:
+def _warehouse(plan: Plan, home: Home, settings: Settings) -> Iterator[Mapping[str, str]]:
     """The environment of the jobs, with a PostgreSQL in it if they want one: the environment's, else our own."""
     if not plan.warehouse:
         yield os.environ
@@ -94,14 +94,16 @@ def _warehouse(plan: Plan, home: Home) -> Iterator[Mapping[str, str]]:
     from etl_runner.postgres import EmbeddedPostgres, is_selected_by_environment
 
     if is_selected_by_environment(os.environ):
-        yield os.environ
+        yield warehouse_environment(os.environ)
         return
+    if not home.postgres.exists() and not settings.quiet and not settings.json:
+        click.echo("etl-run: making the embedded PostgreSQL (only this once)", err=True)
     with EmbeddedPostgres(home.postgres).hold() as server:
         yield {**os.environ, "DATABASE_URL": server.url}
 
 
 @contextmanager
-def _executor(home: Home, locks: Sequence[int]) -> Iterator[Executor]:
+def _executor(plan: Plan, opened: Opened, locks: Sequence[int], env: Mapping[str, str]) -> Iterator[Executor]:
     """What runs attempts on this machine: under a keeper of process trees where there can be one."""
     if not sys.platform.startswith("linux"):
         from etl_runner.executors.local import LocalExecutor
@@ -110,7 +112,14 @@ def _executor(home: Home, locks: Sequence[int]) -> Iterator[Executor]:
         return
     from etl_runner.executors.keeper import KeeperExecutor
 
-    with closing(KeeperExecutor(trouble=home.trouble, locks=locks)) as executor:
+    executor = KeeperExecutor(
+        trouble=opened.home.trouble,
+        locks=locks,
+        preload=plan.preload,
+        root=str(opened.root),
+        env=base_environment(env),
+    )
+    with closing(executor):
         yield executor
 
 

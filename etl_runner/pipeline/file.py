@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from etl_runner.model import When
-from etl_runner.pipeline import durations
+from etl_runner.pipeline import durations, sizes
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 WORD = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -21,6 +21,11 @@ Duration = Annotated[
     Annotated[str, Meta(pattern=durations.PATTERN)] | Annotated[float, Meta(ge=0, le=durations.LONGEST)],
     _expected(durations.EXPECTED),
 ]
+Size = Annotated[
+    Annotated[str, Meta(pattern=sizes.PATTERN)] | Annotated[int, Meta(ge=1, le=sizes.LARGEST)],
+    _expected(sizes.EXPECTED),
+]
+Module = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"), _expected("a module such as psycopg")]
 Switch = Annotated[bool, _expected("true or false")]
 Count = Annotated[int, Meta(ge=1), _expected("a whole number, at least 1")]
 Scalar = Annotated[str | int, _expected('text or a whole number (put anything else in quotes: "1.10")')]
@@ -78,6 +83,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     env: Annotated[Env | None, Meta(description="Environment of the job, over the one it inherits.")] = None
     env_file: Annotated[Texts | None, Meta(description="Files of NAME=value lines; the environment wins.")] = None
     cwd: Annotated[Text | None, Meta(description="Folder to run in, from the project's root.")] = None
+    memory: Annotated[Size | None, Meta(description="Most memory its processes may have together.")] = None
+    pids: Annotated[Count | None, Meta(description="Most processes it may have at once.")] = None
     expect: Annotated[Duration | None, Meta(description="Slower than this is a warning, not a failure.")] = None
     tags: Annotated[Texts | None, Meta(description="Names to select jobs by.")] = None
     description: Annotated[Text | None, Meta(description="One sentence for people.")] = None
@@ -119,6 +126,10 @@ class PipelineTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     timezone: Annotated[Text | None, Meta(description="The schedule's time zone, such as Europe/Madrid.")] = None
     timeout: Annotated[Duration | None, Meta(description="Stop the whole run after this long. 0: no limit.")] = None
     warehouse: Annotated[Switch | None, Meta(description="The jobs want a PostgreSQL in DATABASE_URL.")] = None
+    preload: Annotated[
+        Annotated[list[Module], _expected('a list of modules such as ["psycopg"]')] | None,
+        Meta(description="Modules that `python -m` jobs find imported already: they start faster."),
+    ] = None
     fail_fast: Annotated[Switch | None, Meta(description="Stop everything at the first failure.")] = None
     env: Annotated[Env | None, Meta(description="Environment of all jobs.")] = None
     env_file: Annotated[Texts | None, Meta(description="Files of NAME=value lines; the environment wins.")] = None

@@ -12,6 +12,7 @@ from etl_runner.errors import UsageError
 from etl_runner.model import Job, Phase, Plan, Retry, When
 from etl_runner.pipeline.durations import parse_duration
 from etl_runner.pipeline.file import File, JobTable
+from etl_runner.pipeline.sizes import parse_size
 from etl_runner.pipeline.text import Pieces, fill
 from etl_runner.pipeline.words import did_you_mean
 
@@ -88,6 +89,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             fail_fast=fail_fast or bool(table.fail_fast),
             timeout=_limit(table.timeout),
             warehouse=bool(table.warehouse),
+            preload=tuple(table.preload or ()),
             schedule=table.schedule,
             timezone=table.timezone,
         )
@@ -135,6 +137,8 @@ class Pipeline(Struct, frozen=True, kw_only=True):
                 retry=retry,
                 expect=_limit(table.expect),
                 tags=tags,
+                memory=None if table.memory is None else parse_size(table.memory),
+                pids=table.pids,
             )
             jobs.append(job)
         return jobs
