@@ -14,8 +14,11 @@ from msgspec import Struct
 
 from etl_runner.errors import LedgerError, RunLockedError
 from etl_runner.ledger.database import make_folder, setup_lock
+from etl_runner.ledger.holders import is_left_behind
 from etl_runner.ledger.trouble import explained
 from etl_runner.paths import Home
+
+_WAIT = "wait for it to end: --if-running wait"
 
 
 class Holder(Struct, frozen=True, kw_only=True):
@@ -57,7 +60,7 @@ def hold_pipeline_lock(home: Home, pipeline: str, about: Holder) -> Iterator[Pip
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise _held(pipeline, _read_holder(fd)) from None
+                raise _held(home.lock(pipeline), pipeline, _read_holder(fd)) from None
             lock = PipelineLock(fd, about)
         yield lock
 
@@ -114,12 +117,14 @@ def _read_holder(fd: int) -> Holder | None:
         return None
 
 
-def _held(pipeline: str, holder: Holder | None) -> RunLockedError:
+def _held(path: Path, pipeline: str, holder: Holder | None) -> RunLockedError:
     if holder is None:
-        return RunLockedError(f"another run of {pipeline!r} is going on", hint="wait for it to end")
-    since = holder.since.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return RunLockedError(f"another run of {pipeline!r} is going on", hint=_WAIT)
     run = f"run {holder.run}" if holder.run else "another run"
+    if is_left_behind(holder.pid, path):
+        return RunLockedError(f"{run} of {pipeline!r} was killed, and its jobs are still being stopped", hint=_WAIT)
+    since = holder.since.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     return RunLockedError(
         f"{run} of {pipeline!r} is going on, started {since} by {holder.user} (pid {holder.pid})",
-        hint=f"see it: etl-run show {holder.run}" if holder.run else "wait for it to end",
+        hint=f"see it: etl-run show {holder.run}; end it: etl-run stop {holder.run}" if holder.run else _WAIT,
     )

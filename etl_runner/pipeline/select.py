@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -25,7 +25,25 @@ def select(plan: Plan, *, only: Sequence[str] = (), skip: Sequence[str] = ()) ->
     chosen -= selection.names(skip)
     if not chosen:
         raise UsageError("nothing is left to run", hint="--only and --skip together leave no job")
-    return _reduced(plan, selection.jobs, chosen)
+    return keep(plan, chosen)
+
+
+def keep(plan: Plan, names: Collection[str]) -> Plan:
+    """The plan of these jobs alone; the order of what is left stays, also where it came from a job left out."""
+    nearest = _NearestChosen({job.name: job for job in plan.jobs}, set(names))
+    kept = tuple(replace(job, needs=nearest.of(job.needs)) for job in plan.jobs if job.name in names)
+    used = {job.phase for job in kept}
+    phases = tuple(
+        replace(phase, needs=tuple(need for need in phase.needs if need in used or need in names))
+        for phase in plan.phases
+        if phase.name in used
+    )
+    return replace(plan, jobs=kept, phases=phases)
+
+
+def downstream(plan: Plan, names: Iterable[str]) -> set[str]:
+    """These jobs, and all that need them."""
+    return _reach(names, _dependents(plan.jobs))
 
 
 class _Selection:
@@ -49,7 +67,7 @@ class _Selection:
         if selector.startswith("+"):
             wanted |= _reach(found, {name: job.needs for name, job in self.jobs.items()})
         if selector.endswith("+"):
-            wanted |= _reach(found, _dependents(self.plan.jobs))
+            wanted |= downstream(self.plan, found)
         return wanted
 
     def _fitting(self, word: str) -> set[str]:
@@ -90,18 +108,6 @@ def _reach(start: Iterable[str], edges: Mapping[str, Sequence[str]]) -> set[str]
                 seen.add(name)
                 pending.append(name)
     return seen
-
-
-def _reduced(plan: Plan, jobs: Mapping[str, Job], chosen: set[str]) -> Plan:
-    nearest = _NearestChosen(jobs, chosen)
-    kept = tuple(replace(job, needs=nearest.of(job.needs)) for job in plan.jobs if job.name in chosen)
-    used = {job.phase for job in kept}
-    phases = tuple(
-        replace(phase, needs=tuple(need for need in phase.needs if need in used or need in chosen))
-        for phase in plan.phases
-        if phase.name in used
-    )
-    return replace(plan, jobs=kept, phases=phases)
 
 
 class _NearestChosen:

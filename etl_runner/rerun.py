@@ -1,0 +1,81 @@
+"""What is left of a run: the jobs that a retry runs again, and what the pipeline file says of them by now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from msgspec.structs import replace
+
+from etl_runner.errors import UsageError
+from etl_runner.events import JobFinished
+from etl_runner.model import Job, Outcome, Plan
+from etl_runner.pipeline.select import keep
+
+_ASPECTS = (
+    ("command", ("argv",)),
+    ("folder", ("cwd",)),
+    ("environment", ("env",)),
+    ("needs", ("needs", "when", "optional")),
+    ("limits", ("timeout", "grace", "retry", "pools", "memory", "pids")),
+)
+
+
+def left_over(plan: Plan, ends: Mapping[str, JobFinished], *, good: Collection[str] = ()) -> set[str]:
+    """The jobs that failed, timed out, were blocked, cancelled or lost.
+
+    Not those that were good, nor those that were not wanted. `good` are those of which one knows from elsewhere.
+    """
+    return {job.name for job in plan.jobs if job.name not in good and _is_left(ends.get(job.name))}
+
+
+def rerun(plan: Plan, names: Collection[str], *, now: Plan) -> Plan:
+    """The recorded plan of these jobs alone: what they need besides counts as done.
+
+    The ledger has no values of environments, so they are those of `now`, the pipeline file's plan. Raises UsageError
+    for a job that had some and is not there any more.
+    """
+    current = {job.name: job for job in now.jobs}
+    kept = keep(plan, names)
+    if gone := [job.name for job in kept.jobs if job.env and job.name not in current]:
+        raise UsageError(
+            f"the pipeline file has no job {gone[0]!r} any more, and the values of its environment are only there",
+            hint=f"put it back, or run what there is now: etl-run all{_others(gone[1:])}",
+        )
+    jobs = tuple(replace(job, env=current[job.name].env) if job.name in current else job for job in kept.jobs)
+    return replace(kept, jobs=jobs)
+
+
+def differences(plan: Plan, names: Collection[str], *, now: Plan) -> dict[str, list[str]]:
+    """What the pipeline file says otherwise now, job by job: `command`, `folder`, `environment`, `needs`, `limits`.
+
+    A job it does not have any more is `gone`. `plan` is what was recorded: environments have names only.
+    """
+    there = {job.name for job in now.jobs}
+    current = {job.name: job for job in keep(now, there & {job.name for job in plan.jobs}).jobs}
+    found = {job.name: _aspects(job, current.get(job.name)) for job in plan.jobs if job.name in names}
+    return {name: aspects for name, aspects in found.items() if aspects}
+
+
+def _is_left(end: JobFinished | None) -> bool:
+    if end is None:
+        return True
+    if end.outcome is Outcome.SKIPPED:
+        return bool(end.because)
+    return not end.outcome.is_good
+
+
+def _aspects(then: Job, now: Job | None) -> list[str]:
+    if now is None:
+        return ["gone"]
+    return [name for name, fields in _ASPECTS if any(_said(then, f) != _said(now, f) for f in fields)]
+
+
+def _said(job: Job, field: str) -> object:
+    value = getattr(job, field)
+    if field == "when" and not job.needs:
+        return None  # means nothing: `etl-run job` runs a job whatever its `when` is
+    return sorted(value) if field in ("env", "needs") else value
+
+
+def _others(names: list[str]) -> str:
+    return f" (gone, too: {', '.join(names[:5])})" if names else ""
