@@ -16,7 +16,7 @@ have reported it writes to the attempt's result file. A shim whose tree is gone 
 the next order: the same guarantee for one fork less.
 
 The leader is left a zombie until its group was killed, so its number cannot belong to somebody else by then.
-If a shim is killed, its leader dies with it (PR_SET_PDEATHSIG) and the rest becomes the keeper's, which kills it.
+If a shim is killed, its tree becomes the keeper's, which kills it.
 If the keeper is killed, shims go on; the runner starts another keeper when it needs one. Keeper and shims hold the
 run's locks, so no other run begins before the last tree is gone. All of them ignore INT, TERM and HUP: the runner
 decides. Nothing here imports the rest of etl-run.

@@ -26,7 +26,7 @@ def become(
             group.enter()
         _connect(output)
         kernel.reset_signals()
-        kernel.offer_to_oom_killer()
+        kernel.offer_to_oom_killer(os.getpid())
         _limit(order.get("memory"))
         _change_folder(order["cwd"], failure)
         if warm:

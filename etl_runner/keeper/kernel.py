@@ -11,7 +11,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # What a shell or a service manager may have left ignored or blocked, and a job expects to be as usual.
-_ORDINARY = set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP}
+ORDINARY = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
 def become_subreaper() -> None:
@@ -38,7 +38,7 @@ def children() -> list[int]:
 
 def reset_signals() -> None:
     """Every signal's default handling and an empty mask, as a program expects them (sigaction(2), execve(2))."""
-    for number in _ORDINARY:
+    for number in ORDINARY:
         try:
             signal.signal(number, signal.SIG_DFL)
         except (OSError, ValueError):  # those of the C library's threads
@@ -46,10 +46,10 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
 
 
-def offer_to_oom_killer() -> None:
-    """When memory runs out, take this process before the ones that supervise it (proc(5), oom_score_adj)."""
+def offer_to_oom_killer(pid: int) -> None:
+    """When memory runs out, take that process before the ones that supervise it (proc(5), oom_score_adj)."""
     try:
-        with open("/proc/self/oom_score_adj", "r+") as file:
+        with open(f"/proc/{pid}/oom_score_adj", "r+") as file:
             mine = int(file.read())
             file.seek(0)
             file.write(str(min(1000, max(mine, 0) + 300)))

@@ -14,7 +14,8 @@ from contextlib import suppress
 from typing import Any
 
 from etl_runner.keeper import kernel, wire
-from etl_runner.keeper.tree import StartError, Tree
+from etl_runner.keeper.program import StartError
+from etl_runner.keeper.tree import Tree
 from etl_runner.keeper.warm import Stock
 
 

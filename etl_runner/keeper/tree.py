@@ -11,13 +11,10 @@ from typing import Any
 
 from etl_runner.keeper import child, kernel
 from etl_runner.keeper.cgroup import Group
+from etl_runner.keeper.program import StartError, spawn
 from etl_runner.keeper.warm import Stock
 
 SWEEP_SECONDS = 10.0
-
-
-class StartError(Exception):
-    """The job could not be executed; the text is `exec ERRNO`, `cwd ERRNO` or `value WHY`."""
 
 
 class Tree:
@@ -29,7 +26,10 @@ class Tree:
         wanted = order.get("group")
         self._group = Group(**wanted) if wanted else None
         try:
-            self.leader = _start(order, output, warm, self._group)
+            if warm or self._group or order.get("memory"):
+                self.leader = _fork(order, output, warm, self._group)
+            else:
+                self.leader = spawn(order, output)
         except BaseException:
             if self._group:
                 self._group.remove()
@@ -72,7 +72,7 @@ class Tree:
         }
 
 
-def _start(order: dict[str, Any], output: int, warm: Stock | None, group: Group | None) -> int:
+def _fork(order: dict[str, Any], output: int, warm: Stock | None, group: Group | None) -> int:
     """Fork and execute the job; returns its process number when it runs. Raises StartError or OSError."""
     reader, writer = os.pipe()
     shim = os.getpid()
