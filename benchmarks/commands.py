@@ -18,8 +18,9 @@ def etl_run(*words: str) -> tuple[str, ...]:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Our environment without what would change a run."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("ETL_", "PG", "DATABASE_URL"))}
+    """Our environment without what would change a run, or have Python compile our modules at every start."""
+    foreign = ("ETL_", "PG", "DATABASE_URL", "PYTHONDONTWRITEBYTECODE")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     return {**kept, **changes}
 
 

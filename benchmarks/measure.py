@@ -69,7 +69,9 @@ def run(
         process.returncode = os.waitstatus_to_exitcode(status)
         process.stderr.close()
     if process.returncode:
-        raise BenchmarkError(f"{' '.join(map(str, argv))}: exit {process.returncode}\n{said.decode(errors='replace')}")
+        raise BenchmarkError(
+            f"{' '.join(map(str, argv))}: exit {process.returncode}\n{said.decode(errors='replace')[-1000:]}"
+        )
     return Spent(seconds=seconds, memory=usage.ru_maxrss * 1024)
 
 
