@@ -30,7 +30,7 @@ def order_for(
         "ETL_DEADLINE": (now + timedelta(seconds=job.timeout)).isoformat() if job.timeout else "",
         "ETL_OUTPUT": output,
         "ETL_RUN_DIR": str(home.run(run)),
-        "PGAPPNAME": f"etl-run/{run}/{job.name}/{attempt}"[:63],  # PostgreSQL cuts names at 63 bytes (NAMEDATALEN)
+        "PGAPPNAME": application_name(run, job.name, attempt),
     }
     return Order(
         run=run,
@@ -46,6 +46,12 @@ def order_for(
         memory=job.memory,
         pids=job.pids,
     )
+
+
+def application_name(run: int, job: str, attempt: int) -> str:
+    """What an attempt's sessions are called in pg_stat_activity: at most 63 bytes (NAMEDATALEN), the attempt kept."""
+    tail = f"/{attempt}"
+    return f"etl-run/{run}/{job}"[: 63 - len(tail)] + tail
 
 
 def base_environment(base: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ of the run is told, only after the ledger has it on disk. Sinks hear of an event
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -50,7 +50,7 @@ class Runner:
     """Executes one plan once.
 
     `env` is what jobs inherit, `about` opens the run's records, `passes_on` names the job whose own exit status the
-    run ends with if it failed.
+    run ends with if it failed. `before_retry` clears up what earlier attempts of an order may have left elsewhere.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Runner:
         home: Home,
         env: Mapping[str, str],
         passes_on: str | None = None,
+        before_retry: Callable[[Order], Awaitable[None]] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._plan = plan
@@ -76,6 +77,7 @@ class Runner:
         self._home = home
         self._env = base_environment(env)
         self._passes_on = passes_on
+        self._before_retry = before_retry
         self._clock = clock
         self._sinks = Sinks(sinks)
         self._journal = Journal(memory, self._sinks, run=run, clock=clock)
@@ -192,6 +194,8 @@ class Runner:
             base=self._env,
             now=self._clock(),
         )
+        if self._before_retry and launch.attempt > 1:
+            await self._before_retry(order)
         exited = await self._executor.run(order, control)
         self._attempts.pop((launch.job, launch.attempt))
         self._tell(exited)

@@ -15,11 +15,11 @@ import click
 
 from etl_runner.cli.context import Opened
 from etl_runner.cli.options import Settings
-from etl_runner.environment import base_environment, started_by, user_name, warehouse_environment
+from etl_runner.environment import application_name, base_environment, started_by, user_name, warehouse_environment
 from etl_runner.events import RunStarted
 from etl_runner.journal import Sink
 from etl_runner.ledger import Holder, Ledger, LedgerReader, hold_pipeline_lock, hold_run_lock, prune
-from etl_runner.model import Plan
+from etl_runner.model import Order, Plan
 from etl_runner.paths import Home
 from etl_runner.runner import Executor, Runner
 from etl_runner.scheduler import Scheduler
@@ -59,6 +59,7 @@ def launch(opened: Opened, plan: Plan, settings: Settings, *, passes_on: str | N
             home=home,
             env=env,
             passes_on=passes_on,
+            before_retry=_end_earlier_attempts if plan.warehouse else None,
         )
         try:
             ended = asyncio.run(runner.run())
@@ -121,6 +122,15 @@ def _executor(plan: Plan, opened: Opened, locks: Sequence[int], env: Mapping[str
     )
     with closing(executor):
         yield executor
+
+
+async def _end_earlier_attempts(order: Order) -> None:
+    """A killed job's statement may still be going on in the server, and would be committed beside the retry's."""
+    from etl_runner.postgres import end_backends, environment
+
+    if url := environment(order.env):
+        earlier = range(1, order.attempt)
+        await end_backends(url, [application_name(order.run, order.job, attempt) for attempt in earlier])
 
 
 def _estimates(plan: Plan, home: Home) -> dict[str, float]:
