@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from etl_jobs.entries import LIST, NUMBER, PART, TEXT, TEXT_OR_NUMBER, TEXTS, WHOLE, Entries, guess
+from etl_jobs.entries import LIST, NUMBER, PART, TEXT, TEXT_OR_NUMBER, TEXT_OR_TEXTS, TEXTS, WHOLE, Entries, guess
 from etl_jobs.errors import MisconfiguredError
+from etl_jobs.sources.settings import KINDS
 from etl_jobs.tables import Catalogue, Reference, SourceSettings, Table
 
 PACKAGED = Path(__file__).with_name("tables.toml")
@@ -22,12 +23,11 @@ _LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer ones
 
 _TOP_KEYS = {"source": PART, "warehouse": PART, "table": LIST}
 _WAREHOUSE_KEYS = {"schema": TEXT, "marts": TEXT}
-_SOURCE_KEYS = {"kind": TEXT, "folder": TEXT, "csv": PART, "scale": NUMBER, "seed": WHOLE}
-_CSV_KEYS = {"delimiter": TEXT, "quote": TEXT, "null": TEXT, "encoding": TEXT}
 _REFERENCE_KEYS = {"columns": TEXTS, "table": TEXT, "to": TEXTS, "orphans": TEXT}
 _TABLE_KEYS = {
     "name": TEXT,
-    "file": TEXT,
+    "file": TEXT_OR_TEXTS,
+    "source": PART,
     "columns": PART,
     "required": TEXTS,
     "key": TEXTS,
@@ -77,7 +77,8 @@ class _Reader:
     def catalogue(self, document: dict[str, Any], *, scale: float | None) -> Catalogue:
         top = self.entries.known(document, "", _TOP_KEYS)
         warehouse = self.entries.known(top.get("warehouse", {}), "warehouse", _WAREHOUSE_KEYS, needed=("schema",))
-        tables = tuple(self._table(n, entry) for n, entry in enumerate(top.get("table", [])))
+        source = self._source(top.get("source", {}), scale=scale)
+        tables = tuple(self._table(n, entry, source.kind) for n, entry in enumerate(top.get("table", [])))
         if not tables:
             self.entries.problems.append("no [[table]] in it")
         for table in tables:
@@ -85,25 +86,36 @@ class _Reader:
         marts = warehouse.get("marts")
         return Catalogue(
             path=self.path,
-            source=self._source(top.get("source", {}), scale=scale),
+            source=source,
             schema=warehouse.get("schema", ""),
             tables=tables,
             marts=self._path(marts) if marts else None,
         )
 
-    def _source(self, entry: dict[str, Any], *, scale: float | None) -> SourceSettings:
-        found = self.entries.known(entry, "source", _SOURCE_KEYS, needed=("kind",))
-        csv = self.entries.known(found.pop("csv", {}), "source.csv", _CSV_KEYS)
-        self.entries.one_of(found.get("kind", "csv"), ("csv", "sample"), "source.kind")
-        for key in ("delimiter", "quote"):
-            if len(csv.get(key, "x").encode()) != 1:
-                self.entries.problems.append(f"source.csv.{key}: expected one character, got {csv[key]!r}")
-        folder = found.pop("folder", None)
-        if folder is None and found.get("kind") == "csv":
-            self.entries.problems.append("source.folder: missing, say where the files are")
-        found["scale"] = self._scale(scale, found.get("scale", 1.0))
+    def _source(self, entry: object, *, scale: float | None) -> SourceSettings:
+        name = entry.get("kind") if isinstance(entry, dict) else None
+        if name is not None:
+            self.entries.one_of(name, KINDS, "source.kind")
+        kind = KINDS.get(str(name))
+        if kind is None or not isinstance(entry, dict):
+            if name is None:
+                self.entries.problems.append("source: 'kind' is missing")
+            return SourceSettings(kind="")
+        found = self.entries.known(entry, "source", {"kind": TEXT, str(name): PART, **kind.top}, needed=())
+        for key in kind.needed:
+            if key not in entry:
+                self.entries.problems.append(f"source.{key}: missing, kind {name!r} needs it")
+        where = f"source.{name}"
+        part = self.entries.known(found.get(str(name), {}), where, kind.part, needed=kind.part_needed)
+        kind.check(where, part, self.entries)
+        folder = found.get("folder")
         return SourceSettings(
-            **{"kind": "csv", **found}, **csv, folder=self._path(folder) if folder is not None else None
+            kind=str(name),
+            folder=self._path(folder) if folder is not None else None,
+            url=self._filled(found.get("url", "")),
+            scale=self._scale(scale, found.get("scale", 1.0)),
+            seed=found.get("seed", 1),
+            options=self._filled(part),
         )
 
     def _scale(self, option: float | None, own: float) -> float:
@@ -119,26 +131,46 @@ class _Reader:
 
     def _path(self, text: str) -> Path:
         """A path of the file: variables filled in, relative to the catalogue's folder."""
+        return self.path.absolute().parent / Path(self._filled(text)).expanduser()
 
-        def value(match: re.Match[str]) -> str:
-            if not self.env.get(match[1]):
-                self.entries.problems.append(f"{text!r}: the environment variable {match[1]} is not set")
-            return self.env.get(match[1], "")
+    def _filled(self, value: Any) -> Any:
+        """The value with the environment's variables in all its texts."""
+        if isinstance(value, str):
+            return _VARIABLE.sub(lambda match: self._variable(value, match[1]), value)
+        if isinstance(value, dict):
+            return {key: self._filled(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self._filled(inner) for inner in value]
+        return value
 
-        return self.path.absolute().parent / Path(_VARIABLE.sub(value, text)).expanduser()
+    def _variable(self, text: str, name: str) -> str:
+        if not self.env.get(name):
+            self.entries.problems.append(f"{text!r}: the environment variable {name} is not set")
+        return self.env.get(name, "")
 
-    def _table(self, number: int, entry: dict[str, Any]) -> Table:
+    def _table(self, number: int, entry: dict[str, Any], source: str) -> Table:
         where = f"table {entry['name']!r}" if "name" in entry else f"table {number}"
         found = self.entries.known(entry, where, _TABLE_KEYS, needed=("name", "columns"))
         found.setdefault("name", f"#{number}")
         found.setdefault("columns", {})
         for key in ("required", "key"):
             found[key] = tuple(found.get(key, ()))
+        found["source"] = self._table_source(f"{where}: source", found.get("source", {}), source)
         found["references"] = tuple(
             self._reference(f"{where}: references.{n}", r) for n, r in enumerate(found.get("references", ()))
         )
-        usual = {"file": f"{found['name']}.csv", "max_delete": 1.0 if found.get("strategy") == "slice" else 0.5}
+        files = found.pop("file", None) or f"{found['name']}.csv"
+        found["files"] = (files,) if isinstance(files, str) else tuple(files)
+        usual = {"max_delete": 1.0 if found.get("strategy") == "slice" else 0.5}
         return Table(**{**usual, **found}, id=number)
+
+    def _table_source(self, where: str, entry: object, source: str) -> dict[str, Any]:
+        if source not in KINDS:
+            return {}
+        found = self.entries.known(entry, where, KINDS[source].table)
+        KINDS[source].check_table(where, found, self.entries)
+        filled: dict[str, Any] = self._filled(found)
+        return filled
 
     def _reference(self, where: str, entry: dict[str, Any]) -> Reference:
         found = self.entries.known(entry, where, _REFERENCE_KEYS, needed=("columns", "table"))

@@ -68,7 +68,7 @@ def copy_into(
 
     Raises DataRejectedError with line, column and value where a record does not fit.
     """
-    dialect = (source.delimiter, source.quote, source.quote, source.null, source.encoding)
+    dialect = (source.delimiter, source.quote, source.escape, source.null, source.encoding)
     statement = sql.SQL(
         "COPY {} ({}) FROM STDIN (FORMAT csv, HEADER true, DELIMITER {}, QUOTE {}, ESCAPE {}, NULL {}, ENCODING {})"
     ).format(target, identifiers(columns), *map(sql.Literal, dialect))

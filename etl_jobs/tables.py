@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from etl_jobs.errors import MisconfiguredError
 
@@ -27,8 +29,9 @@ class Table:
 
     id: int
     name: str
-    file: str
+    files: tuple[str, ...]
     columns: dict[str, str]
+    source: Mapping[str, Any] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     duplicates: str = "fail"
@@ -40,6 +43,11 @@ class Table:
     min_rows: int = 0
     max_delete: float = 0.5
     comment: str = ""
+
+    @property
+    def file(self) -> str:
+        """The files or patterns as one text."""
+        return ", ".join(self.files)
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -54,16 +62,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSettings:
-    """The `[source]` part: what kind, where, and the dialect of its text."""
+    """The `[source]` part: what kind, where, and as `options` what `[source.<kind>]` says. docs/sources.md has them."""
 
     kind: str
     folder: Path | None = None
-    delimiter: str = ","
-    quote: str = '"'
-    null: str = ""
-    encoding: str = "UTF8"
+    url: str = ""
     scale: float = 1.0
     seed: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

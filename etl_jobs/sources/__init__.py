@@ -11,13 +11,14 @@ from etl_jobs.tables import Catalogue, Table
 class Source(Protocol):
     """One table's rows as CSV text, readable any number of times with the same content.
 
-    `name` is what messages call it: a file's path or the like. `delimiter`, `quote`, `null` and `encoding`
-    are the text's dialect, in PostgreSQL's words.
+    `name` is what messages call it: a file's path or the like. `delimiter`, `quote`, `escape`, `null` and
+    `encoding` are the text's dialect, in PostgreSQL's words.
     """
 
     name: str
     delimiter: str
     quote: str
+    escape: str
     null: str
     encoding: str
 

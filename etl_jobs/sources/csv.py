@@ -22,10 +22,11 @@ class CsvSource:
     def __init__(self, folder: Path, file: str, *, settings: SourceSettings) -> None:
         self.path = folder / file
         self.name = str(self.path)
-        self.delimiter = settings.delimiter
-        self.quote = settings.quote
-        self.null = settings.null
-        self.encoding = settings.encoding
+        self.delimiter = settings.options.get("delimiter", ",")
+        self.quote = settings.options.get("quote", '"')
+        self.escape = settings.options.get("escape", self.quote)
+        self.null = settings.options.get("null", "")
+        self.encoding = settings.options.get("encoding", "UTF8")
 
     def columns(self) -> tuple[str, ...]:
         self._must_exist()

@@ -15,7 +15,7 @@ _ROWS_PER_BLOCK = 2_000
 class SampleSource:
     """One table of the sample ERP as CSV text."""
 
-    delimiter, quote, null, encoding = ",", '"', "", "UTF8"
+    delimiter, quote, escape, null, encoding = ",", '"', '"', "", "UTF8"
 
     def __init__(self, table: str, *, scale: float, seed: int) -> None:
         self.name = f"sample {table}"
