@@ -1,4 +1,4 @@
-"""One run, from a plan to its summary: what `all` and `job` share."""
+"""One run, from a plan to its summary: what `all`, `job` and `retry` share."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from random import random
 import click
 
 from etl_runner.cli.context import Opened
+from etl_runner.cli.exclusive import IfRunning, exclusive
 from etl_runner.cli.options import Settings
-from etl_runner.environment import application_name, base_environment, started_by, user_name, warehouse_environment
+from etl_runner.environment import application_name, base_environment, started_by, warehouse_environment
 from etl_runner.events import RunStarted
 from etl_runner.journal import Sink
-from etl_runner.ledger import Holder, Ledger, LedgerReader, hold_pipeline_lock, hold_run_lock, prune
+from etl_runner.ledger import Ledger, LedgerReader, PipelineLock, hold_run_lock, prune
 from etl_runner.model import Order, Plan
 from etl_runner.paths import Home
 from etl_runner.runner import Executor, Runner
@@ -26,17 +27,31 @@ from etl_runner.scheduler import Scheduler
 from etl_runner.signals import hold_signals
 
 
-def launch(opened: Opened, plan: Plan, settings: Settings, *, passes_on: str | None = None) -> int:
-    """Run a plan under the pipeline's lock, print its summary, and return the exit status.
+def launch(
+    opened: Opened, plan: Plan, settings: Settings, *, if_running: IfRunning, passes_on: str | None = None
+) -> int:
+    """Run a plan under the pipeline's lock, as `execute` does. Raises RunLockedError (75) if that is what is wanted."""
+    with exclusive(opened.home, plan.pipeline, settings, if_running=if_running) as lock:
+        return execute(opened, plan, settings, lock=lock, passes_on=passes_on) if lock else 0
+
+
+def execute(
+    opened: Opened,
+    plan: Plan,
+    settings: Settings,
+    *,
+    lock: PipelineLock,
+    passes_on: str | None = None,
+    retry_of: int | None = None,
+) -> int:
+    """Run a plan under the lock that is held, print its summary, and return the exit status.
 
     Minus a signal's number says that it ended the run. `passes_on` names the job whose own exit status is the run's.
-    Raises RunLockedError (75), WarehouseError or LedgerError.
+    Raises WarehouseError or LedgerError.
     """
     hold_signals()  # from here to the runner's loop a Ctrl+C waits: nothing is left half-done
     home = opened.home
     with ExitStack() as stack:
-        holder = Holder(pid=os.getpid(), user=user_name(), since=datetime.now(UTC))
-        lock = stack.enter_context(hold_pipeline_lock(home, plan.pipeline, holder))
         ledger = stack.enter_context(Ledger.open(home.ledger))
         env = stack.enter_context(_warehouse(plan, home, settings))
         estimates = _estimates(plan, home)
@@ -51,7 +66,7 @@ def launch(opened: Opened, plan: Plan, settings: Settings, *, passes_on: str | N
         runner = Runner(
             plan,
             run=run,
-            about=_about(opened, plan),
+            about=_about(opened, plan, retry_of),
             scheduler=Scheduler(plan, estimates=estimates, chance=random),
             executor=stack.enter_context(_executor(plan, opened, locks, env)),
             memory=ledger,
@@ -73,7 +88,7 @@ def launch(opened: Opened, plan: Plan, settings: Settings, *, passes_on: str | N
     return -runner.ended_by if runner.ended_by else ended.exit
 
 
-def _about(opened: Opened, plan: Plan) -> RunStarted:
+def _about(opened: Opened, plan: Plan, retry_of: int | None) -> RunStarted:
     return RunStarted(
         pipeline=plan.pipeline,
         profile=plan.profile,
@@ -83,6 +98,7 @@ def _about(opened: Opened, plan: Plan) -> RunStarted:
         command=("etl-run", *sys.argv[1:]),
         config=str(opened.path.absolute()),
         pid=os.getpid(),
+        retry_of=retry_of,
     )
 
 
@@ -126,7 +142,8 @@ def _executor(plan: Plan, opened: Opened, locks: Sequence[int], env: Mapping[str
 
 async def _end_earlier_attempts(order: Order) -> None:
     """A killed job's statement may still be going on in the server, and would be committed beside the retry's."""
-    from etl_runner.postgres import end_backends, environment
+    from etl_runner.postgres import environment
+    from etl_runner.postgres.backends import end_backends
 
     if url := environment(order.env):
         earlier = range(1, order.attempt)

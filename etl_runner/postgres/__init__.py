@@ -1,7 +1,6 @@
 """The warehouse's server: the one the environment names, or our own embedded PostgreSQL."""
 
-from etl_runner.postgres.backends import end_backends
 from etl_runner.postgres.choice import environment, is_selected_by_environment, ping
 from etl_runner.postgres.server import EmbeddedPostgres, Server
 
-__all__ = ["EmbeddedPostgres", "Server", "end_backends", "environment", "is_selected_by_environment", "ping"]
+__all__ = ["EmbeddedPostgres", "Server", "environment", "is_selected_by_environment", "ping"]
