@@ -31,7 +31,10 @@ class _Event(Struct, frozen=True, kw_only=True, tag_field="event", tag=_tag):
 
 
 class RunStarted(_Event, frozen=True):
-    """A run began. `by` is who started it: a user's name, "cron", "systemd" or "ci"."""
+    """A run began. `by` is who started it: a user's name, "cron", "systemd" or "ci".
+
+    `retry_of` is the run whose rest it runs, if it is a retry.
+    """
 
     pipeline: str
     profile: str
@@ -41,6 +44,7 @@ class RunStarted(_Event, frozen=True):
     command: tuple[str, ...]
     config: str
     pid: int
+    retry_of: int | None = None
 
 
 class AttemptStarted(_Event, frozen=True):

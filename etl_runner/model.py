@@ -102,7 +102,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     Floor 0 does not check it: `etl_runner.pipeline` builds only valid ones. `warehouse` says whether the jobs
     want a PostgreSQL (the one in the environment, else the embedded one), `preload` names the modules that `python -m`
-    jobs find imported. `timeout` is the whole run's, in seconds.
+    jobs find imported. `timeout` is the whole run's, in seconds. `params` are the parameters given for this run.
     """
 
     pipeline: str
@@ -117,6 +117,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     preload: tuple[str, ...] = ()
     schedule: str | None = None
     timezone: str | None = None
+    params: dict[str, str] = {}
 
 
 class Order(Struct, frozen=True, kw_only=True):

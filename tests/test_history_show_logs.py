@@ -29,6 +29,7 @@ NASTY = b"\x1b[31mred\x1b[0m \x1b]52;c;ZXZpbA==\x07clip\x00 caf\xc3\xa9 \xff\n"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
+    (tmp_path / "etl.toml").touch()
     return Home(tmp_path / ".etl")
 
 

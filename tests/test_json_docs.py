@@ -45,6 +45,7 @@ def shape(value: object) -> object:
 )
 def test_documents_have_the_fields_the_docs_say(name: str, arguments: list[str], tmp_path: Path) -> None:
     home = Home(tmp_path / ".etl")
+    (tmp_path / "etl.toml").touch()
     past_run(home, plan("a"))
     write_log(home, 1, "a", 1, b"x\n")
 

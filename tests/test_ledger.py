@@ -497,7 +497,7 @@ def test_a_new_step_is_added_to_an_old_ledger_once(home: Home) -> None:
             with transaction(connection):
                 migrate(connection, home.ledger, steps=steps)
 
-    assert sql(home, "SELECT version FROM migration") == [(1,), (2,)]
+    assert sql(home, "SELECT version FROM migration") == [(number,) for number in range(1, len(steps) + 1)]
     assert sql(home, "SELECT count(*) FROM run, note") == [(0,)]
 
 
@@ -512,7 +512,7 @@ def test_a_step_that_breaks_leaves_the_ledger_as_it_was(home: Home) -> None:
         migrate(connection, home.ledger, steps=steps)
 
     assert sql(home, "SELECT count(*) FROM sqlite_master WHERE name = 'note'") == [(0,)]
-    assert sql(home, "PRAGMA user_version") == [(1,)]
+    assert sql(home, "PRAGMA user_version") == [(len(steps) - 1,)]
 
 
 # Many at once

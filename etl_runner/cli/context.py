@@ -43,8 +43,16 @@ def find_config(settings: Settings) -> Path:
 
 
 def find_home(settings: Settings) -> Home:
-    """The home of the pipeline, without reading its file."""
-    return home_for(find_config(settings), env=os.environ)
+    """The home of the pipeline, without reading its file. Where ETL_HOME names it, no file is needed.
+
+    Raises PipelineError for a file that is named and does not exist.
+    """
+    if settings.config is None and os.environ.get("ETL_HOME"):
+        return home_for(Path.cwd() / "etl.toml", env=os.environ)
+    path = find_config(settings)
+    if not path.exists():
+        raise _no_such_file(path)
+    return home_for(path, env=os.environ)
 
 
 def open_pipeline(settings: Settings) -> Opened:
@@ -67,12 +75,16 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise PipelineError(f"{path}: no such file", hint="check the -c option or ETL_CONFIG") from None
+        raise _no_such_file(path) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise PipelineError(f"{path}:{line}: not UTF-8 text", hint="save the file as UTF-8") from None
     except OSError as error:
         raise PipelineError(f"{path}: {error.strerror}", hint="the pipeline file must be readable") from None
+
+
+def _no_such_file(path: Path) -> PipelineError:
+    return PipelineError(f"{path}: no such file", hint="check the -c option or ETL_CONFIG")
 
 
 def _shown(path: Path) -> str:

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from etl_runner.cli.context import Opened, open_pipeline
+from etl_runner.cli.exclusive import IfRunning, if_running_option
 from etl_runner.cli.options import Settings, common_options, remember
 from etl_runner.cli.run import plan_options, unique
 from etl_runner.errors import UsageError
@@ -122,6 +123,7 @@ def copy_command(opened: Opened, name: str) -> click.Command:
 
 def _command(opened: Opened, name: str, options: list[click.Option], names: Any, *, help_text: str) -> click.Command:
     @plan_options
+    @if_running_option
     @click.argument("args", nargs=-1, type=click.UNPROCESSED)
     @common_options
     def run(
@@ -131,6 +133,7 @@ def _command(opened: Opened, name: str, options: list[click.Option], names: Any,
         timeout: float | None,
         params: tuple[tuple[str, str], ...],
         dry_run: bool,
+        if_running: IfRunning,
         args: tuple[str, ...],
         **chosen: tuple[str, ...],
     ) -> int:
@@ -144,7 +147,7 @@ def _command(opened: Opened, name: str, options: list[click.Option], names: Any,
         from etl_runner.cli.launch import launch
 
         single = alone.jobs[0].name if len(alone.jobs) == 1 else None
-        return launch(opened, alone, settings, passes_on=single)
+        return launch(opened, alone, settings, if_running=if_running, passes_on=single)
 
     command = click.command(name, help=help_text or f"Run {name}.")(run)
     command.params = [*options, *(p for p in command.params if p.name not in ("config", "profile"))]

@@ -27,6 +27,8 @@ class Entry(NamedTuple):
 COMMANDS: dict[str, Entry] = {
     "all": Entry("Run", "Run the whole pipeline (or --only / --skip phases, jobs, tags).", "run:all_"),
     "job": Entry("Run", "Run one job, e.g. etl-run job table --id 3.", "job:job"),
+    "retry": Entry("Run", "Run again what failed, was blocked, cancelled or lost in the last run.", "retry:retry"),
+    "stop": Entry("Run", "End a run of another terminal.", "stop:stop"),
     "plan": Entry("Look", "Show what would run, in which order, and for how long.", "plan:plan"),
     "history": Entry("Look", "List past runs, or one job's past.", "history:history"),
     "show": Entry("Look", "Show one run, or one job of it.", "show:show"),

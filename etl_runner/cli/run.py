@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from etl_runner.cli.context import open_pipeline
+from etl_runner.cli.exclusive import IfRunning, if_running_option
 from etl_runner.cli.options import Settings, common_options
 from etl_runner.errors import UsageError
 
@@ -58,6 +59,7 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @plan_options
 @click.option("--only", multiple=True, metavar="WHAT", envvar="ETL_RUN_ONLY", help="Phases, jobs, tags or globs.")
 @click.option("--skip", multiple=True, metavar="WHAT", envvar="ETL_RUN_SKIP", help="The same, left out.")
+@if_running_option
 @click.option("--fail-fast", is_flag=True, envvar="ETL_RUN_FAIL_FAST", help="Stop everything at the first failure.")
 @common_options
 def all_(
@@ -68,6 +70,7 @@ def all_(
     only: tuple[str, ...],
     skip: tuple[str, ...],
     fail_fast: bool,
+    if_running: IfRunning,
     dry_run: bool,
 ) -> int:
     """Run the whole pipeline, or a part of it.
@@ -89,7 +92,7 @@ def all_(
         return 0
     from etl_runner.cli.launch import launch
 
-    return launch(opened, plan, settings)
+    return launch(opened, plan, settings, if_running=if_running)
 
 
 def unique(params: tuple[tuple[str, str], ...]) -> Mapping[str, str]:

@@ -52,10 +52,14 @@ class LedgerReader:
             raise self._no_such_run(run)
         return self._run(rows[0])
 
-    def last_run(self, *, pipeline: str | None = None) -> int | None:
-        """The number of the latest run, None if there is none yet."""
-        rows = self._rows("SELECT max(id) FROM run WHERE pipeline = coalesce(?, pipeline)", pipeline)
-        return None if rows[0][0] is None else int(rows[0][0])
+    def last_run(self, *, pipeline: str | None = None, profile: str | None = None) -> int | None:
+        """The number of the latest run (of a pipeline, with a profile), None if there is none yet."""
+        rows = self._rows(_LAST_RUN, pipeline, profile)
+        return int(rows[0][0]) if rows else None
+
+    def open_runs(self) -> list[int]:
+        """The runs of which no end is recorded, oldest first: those that are going on, and those that were lost."""
+        return [int(run) for (run,) in self._rows(_OPEN)]
 
     def older_runs(self, since: datetime, *, beyond: int) -> list[int]:
         """The runs that began before `since` and are not among the last `beyond` ones of their pipeline."""
@@ -194,6 +198,15 @@ _LAST_RUNS = "SELECT id FROM run WHERE pipeline = coalesce(?, pipeline) ORDER BY
 _ENDS = f"SELECT run, job, outcome, seconds, attempts FROM jobs WHERE run IN ({_LAST_RUNS}) ORDER BY run, job"
 _PLANS = f"""
     SELECT p.body, r.id FROM run r JOIN plan p ON p.hash = r.plan WHERE r.id IN ({_LAST_RUNS}) ORDER BY p.hash
+"""
+_OPEN = """
+    SELECT id FROM run
+    WHERE NOT EXISTS (SELECT 1 FROM event WHERE event.run = run.id AND event.name = 'run_finished') ORDER BY id
+"""
+_LAST_RUN = """
+    SELECT r.id FROM run r JOIN plan p ON p.hash = r.plan
+    WHERE r.pipeline = coalesce(?1, r.pipeline) AND (?2 IS NULL OR json_extract(p.body, '$.profile') = ?2)
+    ORDER BY r.id DESC LIMIT 1
 """
 _OLDER = """
     SELECT id FROM (

@@ -43,6 +43,7 @@ class Run(Struct, frozen=True, kw_only=True):
     exit: int | None
     seconds: float | None
     ended_at: datetime | None
+    retry_of: int | None = None
 
     @property
     def is_over(self) -> bool:
@@ -67,6 +68,7 @@ class RunRow(Struct, frozen=True, kw_only=True):
     exit: int | None
     seconds: float | None
     counts: str | None
+    retry_of: int | None
 
     def recorded_counts(self) -> dict[str, int]:
         return msgspec.json.decode(self.counts or "{}", type=dict[str, int])
@@ -92,4 +94,5 @@ class RunRow(Struct, frozen=True, kw_only=True):
             exit=self.exit,
             seconds=seconds if self.seconds is None else self.seconds,
             ended_at=end,
+            retry_of=self.retry_of,
         )

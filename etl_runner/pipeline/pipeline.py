@@ -92,6 +92,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             preload=tuple(table.preload or ()),
             schedule=table.schedule,
             timezone=table.timezone,
+            params=dict(params),
         )
 
     def job_names(self, template: str, params: Mapping[str, str] = {}) -> tuple[str, ...]:

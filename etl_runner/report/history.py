@@ -134,10 +134,15 @@ def _row(run: Run, usual: float | None, look: Look, now: datetime) -> dict[str, 
         "By": (words.fit(words.clean(run.by), 12, more=look.glyphs.more), ""),
         "Profile": (words.fit(words.clean(run.profile), 12, more=look.glyphs.more), ""),
         "Pipeline": (words.fit(words.clean(run.pipeline), 16, more=look.glyphs.more), ""),
-        "Result": result(run, look),
+        "Result": _result(run, look),
         "Time": (words.duration(seconds or 0.0), ""),
         "vs usual": _versus(run, usual, look),
     }
+
+
+def _result(run: Run, look: Look) -> tuple[str, str]:
+    said, style = result(run, look)
+    return (f"{said}, retry of {run.retry_of}" if run.retry_of else said), style
 
 
 def _versus(run: Run, usual: float | None, look: Look) -> tuple[str, str]:

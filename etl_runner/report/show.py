@@ -53,6 +53,14 @@ def run_lines(
     return [*lines, *table(timeline, [], look, everything=everything), [], last]
 
 
+def ended_lines(run: Run, look: Look) -> list[Line]:
+    """How a run ended that somebody waited for."""
+    said, style = result(run, look)
+    took = f"  after {words.duration(run.seconds)}" if run.seconds is not None else ""
+    hint = f"      run the rest: etl-run retry {run.id}" if run.state is not RunState.SUCCEEDED else ""
+    return [[(f"run {run.id}  ", "bold"), (said, style), (took, ""), (hint, "dim")]]
+
+
 def some_jobs_lines(run: Run, timeline: Timeline, *, look: Look, now: datetime, cwd: Path) -> list[Line]:
     """The header, and the rows of the timeline's jobs."""
     return [*_header(run, look, now, cwd), *table(timeline, [], look, everything=True)]
@@ -77,7 +85,8 @@ def _header(run: Run, look: Look, now: datetime, cwd: Path) -> list[Line]:
     took = words.duration(run.seconds) if run.seconds is not None else ""
     dot = f" {look.glyphs.dot} "
     by = f" by {words.clean(run.by)}" if run.by else ""
-    about = [words.clean(run.pipeline), *([words.clean(run.profile)] if run.profile else []), said]
+    about = [words.clean(run.pipeline), *([words.clean(run.profile)] if run.profile else [])]
+    about += [*([f"retry of {run.retry_of}"] if run.retry_of else []), said]
     lines: list[Line] = [[(f"Run {run.id}", "bold"), (dot + dot.join(about[:-1]) + dot, ""), (said, style)], []]
     lines += _labelled("started", f"{instant(run.started_at, now=now)}:{run.started_at:%S}{by}", look)
     lines += _labelled("took", took + (f", exit status {run.exit}" if run.exit else ""), look)
