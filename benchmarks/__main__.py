@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import dispatch, loading, shape, startup
+from benchmarks import dispatch, loading, preload, shape, startup
 from benchmarks.measure import BenchmarkError, Result, Row
 
 BENCHES: dict[str, Callable[..., Result]] = {
@@ -21,6 +21,7 @@ BENCHES: dict[str, Callable[..., Result]] = {
     "shape": shape.bench,
     "copy": loading.bench,
     "startup": startup.bench,
+    "preload": preload.bench,
 }
 HEADER = ("what", "ours", "peer", "theirs", "ratio", "target", "")
 
