@@ -10,37 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from etl_jobs.entries import LIST, NUMBER, PART, TEXT, TEXT_OR_NUMBER, TEXT_OR_TEXTS, TEXTS, WHOLE, Entries, guess
+from etl_jobs.declared import TABLE_KEYS, check_table, read_reference
+from etl_jobs.entries import LIST, PART, TEXT, Entries
 from etl_jobs.errors import MisconfiguredError
 from etl_jobs.sources.settings import KINDS
-from etl_jobs.tables import Catalogue, Reference, SourceSettings, Table
+from etl_jobs.tables import Catalogue, SourceSettings, Table
 
 PACKAGED = Path(__file__).with_name("tables.toml")
-_TYPE = re.compile(r'"?[A-Za-z_][\w.]*"?( [A-Za-z]+)*( ?\(\d+(, ?\d+)?\))?( with(out)? time zone)?( ?\[\d*\])*', re.I)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer ones
 
 
 _TOP_KEYS = {"source": PART, "warehouse": PART, "table": LIST}
 _WAREHOUSE_KEYS = {"schema": TEXT, "marts": TEXT}
-_REFERENCE_KEYS = {"columns": TEXTS, "table": TEXT, "to": TEXTS, "orphans": TEXT}
-_TABLE_KEYS = {
-    "name": TEXT,
-    "file": TEXT_OR_TEXTS,
-    "source": PART,
-    "columns": PART,
-    "required": TEXTS,
-    "key": TEXTS,
-    "duplicates": TEXT,
-    "references": LIST,
-    "strategy": TEXT,
-    "where": TEXT,
-    "watermark": TEXT,
-    "lag": TEXT_OR_NUMBER,
-    "min_rows": WHOLE,
-    "max_delete": NUMBER,
-    "comment": TEXT,
-}
 
 
 def default_path(env: Mapping[str, str]) -> Path:
@@ -82,7 +63,7 @@ class _Reader:
         if not tables:
             self.entries.problems.append("no [[table]] in it")
         for table in tables:
-            self._check(table, tables)
+            check_table(self.entries, table, tables)
         marts = warehouse.get("marts")
         return Catalogue(
             path=self.path,
@@ -150,14 +131,15 @@ class _Reader:
 
     def _table(self, number: int, entry: dict[str, Any], source: str) -> Table:
         where = f"table {entry['name']!r}" if "name" in entry else f"table {number}"
-        found = self.entries.known(entry, where, _TABLE_KEYS, needed=("name", "columns"))
+        found = self.entries.known(entry, where, TABLE_KEYS, needed=("name", "columns"))
         found.setdefault("name", f"#{number}")
         found.setdefault("columns", {})
         for key in ("required", "key"):
             found[key] = tuple(found.get(key, ()))
         found["source"] = self._table_source(f"{where}: source", found.get("source", {}), source)
         found["references"] = tuple(
-            self._reference(f"{where}: references.{n}", r) for n, r in enumerate(found.get("references", ()))
+            read_reference(self.entries, f"{where}: references.{n}", r)
+            for n, r in enumerate(found.get("references", ()))
         )
         files = found.pop("file", None) or f"{found['name']}.csv"
         found["files"] = (files,) if isinstance(files, str) else tuple(files)
@@ -171,69 +153,3 @@ class _Reader:
         KINDS[source].check_table(where, found, self.entries)
         filled: dict[str, Any] = self._filled(found)
         return filled
-
-    def _reference(self, where: str, entry: dict[str, Any]) -> Reference:
-        found = self.entries.known(entry, where, _REFERENCE_KEYS, needed=("columns", "table"))
-        self.entries.one_of(found.get("orphans", "fail"), ("fail", "report"), f"{where}.orphans")
-        columns = tuple(found.get("columns", ()))
-        return Reference(
-            columns=columns,
-            table=found.get("table", ""),
-            to=tuple(found.get("to", columns)),
-            orphans=found.get("orphans", "fail"),
-        )
-
-    def _check(self, table: Table, tables: tuple[Table, ...]) -> None:
-        where = f"table {table.name!r}"
-        self.entries.one_of(table.duplicates, ("fail", "report"), f"{where}: duplicates")
-        self.entries.one_of(table.strategy, ("snapshot", "slice", "incremental"), f"{where}: strategy")
-        if sum(t.name == table.name for t in tables) > 1:
-            self.entries.problems.append(f"{where}: the name is used more than once")
-        if not table.columns:
-            self.entries.problems.append(f"{where}: columns: name at least one")
-        for name in (table.name, *table.columns):
-            if len(name.encode()) > _LONGEST_NAME:
-                self.entries.problems.append(
-                    f"{where}: {name!r} is longer than PostgreSQL's {_LONGEST_NAME} bytes for a name"
-                )
-        for column, kind in table.columns.items():
-            if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
-                self.entries.problems.append(f"{where}: columns.{column}: not a PostgreSQL type: {kind!r}")
-        self._columns(f"{where}: required", table.required, table)
-        self._columns(f"{where}: key", table.key, table)
-        self._strategy(where, table)
-        for reference in table.references:
-            self._check_reference(where, table, reference, tables)
-
-    def _strategy(self, where: str, table: Table) -> None:
-        if table.strategy == "slice" and not table.where:
-            self.entries.problems.append(f"{where}: strategy 'slice' needs `where`: which rows are reloaded")
-        if table.where and table.strategy != "slice":
-            self.entries.problems.append(f"{where}: `where` is for strategy 'slice'")
-        if table.strategy == "incremental":
-            if not table.identity:
-                self.entries.problems.append(f"{where}: strategy 'incremental' needs a key without duplicates")
-            if not table.watermark:
-                self.entries.problems.append(f"{where}: strategy 'incremental' needs `watermark`: a column")
-        if table.watermark:
-            self._columns(f"{where}: watermark", (table.watermark,), table)
-
-    def _check_reference(self, where: str, table: Table, reference: Reference, tables: tuple[Table, ...]) -> None:
-        self._columns(f"{where}: references", reference.columns, table)
-        parent = next((t for t in tables if t.name == reference.table), None)
-        if parent is None:
-            names = [t.name for t in tables]
-            self.entries.problems.append(
-                f"{where}: references {reference.table!r}, which is no table here{guess(reference.table, names)}"
-            )
-            return
-        self._columns(f"{where}: references {parent.name}", reference.to, parent)
-        if len(reference.to) != len(reference.columns):
-            self.entries.problems.append(f"{where}: references {parent.name}: `columns` and `to` differ in length")
-
-    def _columns(self, where: str, names: tuple[str, ...], table: Table) -> None:
-        for name in names:
-            if name not in table.columns:
-                self.entries.problems.append(
-                    f"{where}: {table.name!r} has no column {name!r}{guess(name, table.columns)}"
-                )

@@ -9,6 +9,8 @@ from typing import Any
 
 from etl_jobs.errors import MisconfiguredError
 
+HISTORY = {"valid_from": "timestamptz", "valid_to": "timestamptz", "is_current": "boolean"}  # columns of an scd2 target
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
@@ -40,6 +42,8 @@ class Table:
     where: str = ""
     watermark: str = ""
     lag: str | int | float = 0
+    fresh_for: str = ""
+    skip_unchanged: bool = False
     min_rows: int = 0
     max_delete: float = 0.5
     comment: str = ""
@@ -53,6 +57,16 @@ class Table:
     def identity(self) -> tuple[str, ...]:
         """The columns that name a row, empty where rows may repeat."""
         return self.key if self.duplicates == "fail" else ()
+
+    @property
+    def held_columns(self) -> dict[str, str]:
+        """The target's columns with their types: the source's, and for a history when each row held."""
+        return self.columns | HISTORY if self.strategy == "scd2" else self.columns
+
+    @property
+    def primary_key(self) -> tuple[str, ...]:
+        """The target's primary key: the identity, and for a history since when."""
+        return (*self.identity, "valid_from") if self.strategy == "scd2" else self.identity
 
     @property
     def never_null(self) -> tuple[str, ...]:

@@ -1,0 +1,109 @@
+"""What a `[[table]]` may say, and what its settings must fulfil together."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from etl_jobs.entries import FLAG, LIST, NUMBER, PART, TEXT, TEXT_OR_NUMBER, TEXT_OR_TEXTS, TEXTS, WHOLE, Entries, guess
+from etl_jobs.tables import HISTORY, Reference, Table
+
+LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer ones
+STRATEGIES = ("snapshot", "slice", "incremental")
+_TYPE = re.compile(r'"?[A-Za-z_][\w.]*"?( [A-Za-z]+)*( ?\(\d+(, ?\d+)?\))?( with(out)? time zone)?( ?\[\d*\])*', re.I)
+
+_REFERENCE_KEYS = {"columns": TEXTS, "table": TEXT, "to": TEXTS, "orphans": TEXT}
+TABLE_KEYS = {
+    "name": TEXT,
+    "file": TEXT_OR_TEXTS,
+    "source": PART,
+    "columns": PART,
+    "required": TEXTS,
+    "key": TEXTS,
+    "duplicates": TEXT,
+    "references": LIST,
+    "strategy": TEXT,
+    "where": TEXT,
+    "watermark": TEXT,
+    "lag": TEXT_OR_NUMBER,
+    "fresh_for": TEXT,
+    "skip_unchanged": FLAG,
+    "min_rows": WHOLE,
+    "max_delete": NUMBER,
+    "comment": TEXT,
+}
+
+
+def read_reference(entries: Entries, where: str, entry: dict[str, Any]) -> Reference:
+    """One of a table's `references`."""
+    found = entries.known(entry, where, _REFERENCE_KEYS, needed=("columns", "table"))
+    entries.one_of(found.get("orphans", "fail"), ("fail", "report"), f"{where}.orphans")
+    columns = tuple(found.get("columns", ()))
+    return Reference(
+        columns=columns,
+        table=found.get("table", ""),
+        to=tuple(found.get("to", columns)),
+        orphans=found.get("orphans", "fail"),
+    )
+
+
+def check_table(entries: Entries, table: Table, tables: tuple[Table, ...]) -> None:
+    """Every setting fits the others and leads somewhere; what does not becomes a problem of `entries`."""
+    where = f"table {table.name!r}"
+    entries.one_of(table.duplicates, ("fail", "report"), f"{where}: duplicates")
+    entries.one_of(table.strategy, STRATEGIES, f"{where}: strategy")
+    if sum(t.name == table.name for t in tables) > 1:
+        entries.problems.append(f"{where}: the name is used more than once")
+    if not table.columns:
+        entries.problems.append(f"{where}: columns: name at least one")
+    for name in (table.name, *table.columns):
+        if len(name.encode()) > LONGEST_NAME:
+            entries.problems.append(f"{where}: {name!r} is longer than PostgreSQL's {LONGEST_NAME} bytes for a name")
+    for column, kind in table.columns.items():
+        if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+            entries.problems.append(f"{where}: columns.{column}: not a PostgreSQL type: {kind!r}")
+    _check_columns(entries, f"{where}: required", table.required, table)
+    _check_columns(entries, f"{where}: key", table.key, table)
+    _check_strategy(entries, where, table)
+    for reference in table.references:
+        _check_reference(entries, where, table, reference, tables)
+
+
+def _check_strategy(entries: Entries, where: str, table: Table) -> None:
+    if table.strategy == "slice" and not table.where:
+        entries.problems.append(f"{where}: strategy 'slice' needs `where`: which rows are reloaded")
+    if table.where and table.strategy != "slice":
+        entries.problems.append(f"{where}: `where` is for strategy 'slice'")
+    if table.strategy in {"incremental", "scd2"} and not table.identity:
+        entries.problems.append(f"{where}: strategy {table.strategy!r} needs a key without duplicates")
+    if table.strategy == "incremental" and not table.watermark:
+        entries.problems.append(f"{where}: strategy 'incremental' needs `watermark`: a column")
+    if table.strategy == "append" and table.watermark and not table.identity:
+        entries.problems.append(f"{where}: strategy 'append' with `watermark` needs a key without duplicates")
+    for name in HISTORY if table.strategy == "scd2" else ():
+        if name in table.columns:
+            entries.problems.append(f"{where}: strategy 'scd2' makes the column {name!r} itself, name yours otherwise")
+    if table.watermark:
+        _check_columns(entries, f"{where}: watermark", (table.watermark,), table)
+
+
+def _check_reference(
+    entries: Entries, where: str, table: Table, reference: Reference, tables: tuple[Table, ...]
+) -> None:
+    _check_columns(entries, f"{where}: references", reference.columns, table)
+    parent = next((t for t in tables if t.name == reference.table), None)
+    if parent is None:
+        names = [t.name for t in tables]
+        entries.problems.append(
+            f"{where}: references {reference.table!r}, which is no table here{guess(reference.table, names)}"
+        )
+        return
+    _check_columns(entries, f"{where}: references {parent.name}", reference.to, parent)
+    if len(reference.to) != len(reference.columns):
+        entries.problems.append(f"{where}: references {parent.name}: `columns` and `to` differ in length")
+
+
+def _check_columns(entries: Entries, where: str, names: tuple[str, ...], table: Table) -> None:
+    for name in names:
+        if name not in table.columns:
+            entries.problems.append(f"{where}: {table.name!r} has no column {name!r}{guess(name, table.columns)}")
