@@ -45,6 +45,7 @@ def order_for(
         grace=job.grace,
         memory=job.memory,
         pids=job.pids,
+        log_limit=job.log_limit,
     )
 
 

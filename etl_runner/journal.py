@@ -14,6 +14,7 @@ from typing import Protocol
 
 from etl_runner.errors import EtlError
 from etl_runner.events import Event, Record
+from etl_runner.masking import Masker
 
 
 class Memory(Protocol):
@@ -34,14 +35,18 @@ class Sink(Protocol):
 class Journal:
     """Numbers events, has them written by one thread in order, and tells the sinks what is written.
 
-    What comes while a write is going on is written together after it: one transaction, not one for each event.
+    What comes while a write is going on is written together after it: one transaction, not one for each event. Nobody
+    is told what `masker` hides.
     """
 
-    def __init__(self, memory: Memory, sinks: Sinks, *, run: int, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, memory: Memory, sinks: Sinks, *, run: int, clock: Callable[[], datetime], masker: Masker | None = None
+    ) -> None:
         self._memory = memory
         self._sinks = sinks
         self._run = run
         self._clock = clock
+        self._masker = masker or Masker()
         self._seq = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._waiting: list[Record] = []
@@ -84,7 +89,7 @@ class Journal:
 
     def _record(self, event: Event) -> Record:
         self._seq += 1
-        return Record(run=self._run, seq=self._seq, at=self._clock(), event=event)
+        return Record(run=self._run, seq=self._seq, at=self._clock(), event=self._masker.struct(event))
 
 
 class Sinks:

@@ -1,4 +1,4 @@
-"""Hides secrets in streams of bytes, in texts, in events and plans.
+"""Hides secrets in streams of bytes, in texts and in events.
 
 A secret has several forms: as it is, quoted for a URL, escaped for JSON, and inside base64 (where its neighbours
 decide which of three alignments it has). A mask stands for each stretch of bytes that occurrences of any form cover:
@@ -18,29 +18,21 @@ from urllib.parse import quote, quote_plus, unquote
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
-from etl_runner.model import Plan
-from etl_runner.secrecy import is_secret_name, passwords_in
-
 MASK = "***"
 MOST_SHOWN_EARLY = 2
 SHORTEST_LINE = 12
 NAMES = frozenset(("job", "phase", "because", "pipeline", "profile", "config", "by"))  # fields that are never masked
 
-_T = TypeVar("_T")
 _S = TypeVar("_S", bound=Struct)
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class Masker:
-    """Hides these secrets. It is false where there are none: then nothing needs to go through it.
+    """Hides these secrets. It is false where there are none: then nothing needs to go through it."""
 
-    `named` are the names and globs of variables that are secret beside the usual ones.
-    """
-
-    def __init__(self, secrets: Iterable[str] = (), *, named: Sequence[str] = ()) -> None:
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms = {form for secret in secrets for form in forms_of(secret)}
-        self._forms = sorted(forms, key=lambda form: (-len(form), form))
-        self._named = named
+        self._forms = sorted(forms)
 
     def __bool__(self) -> bool:
         return bool(self._forms)
@@ -74,31 +66,6 @@ class Masker:
             if new != old:
                 changed[field.name] = new
         return replace(value, **changed) if changed else value
-
-    def metrics(self, values: dict[str, _T]) -> dict[str, _T]:
-        masked: dict[str, _T] = self._masked(values) if self._forms else values
-        return masked
-
-    def plan(self, plan: Plan) -> Plan:
-        """The plan as it may be written down: its secret variables are a mask, whatever their length."""
-        jobs = [
-            replace(
-                job,
-                argv=tuple(map(self.text, job.argv)),
-                env={name: self.variable(name, value) for name, value in job.env.items()},
-            )
-            for job in plan.jobs
-        ]
-        return replace(plan, jobs=tuple(jobs))
-
-    def variable(self, name: str, value: str) -> str:
-        """The value of a variable as it may be written down."""
-        if value and is_secret_name(name, self._named):
-            return MASK
-        hidden = value
-        for password in passwords_in(value):
-            hidden = hidden.replace(f":{password}@", f":{MASK}@").replace(f"={password}", f"={MASK}")
-        return MASK if passwords_in(hidden) - {MASK} else self.text(hidden)
 
     def _masked(self, value: Any) -> Any:
         if type(value) is str:  # no member of an enum

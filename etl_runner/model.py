@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 Metric = str | int | float | bool | None
+LOG_LIMIT = 100_000_000
 
 
 class Outcome(StrEnum):
@@ -74,7 +75,7 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `argv` is final: nothing is left to expand. `needs` are job names, phase needs included. `pools` maps pool
     names to the places this job takes. `timeout`, `grace` and `expect` are seconds, `memory` is bytes, `pids` processes
-    at once. `cwd` is absolute.
+    at once, `log_limit` the bytes of an attempt's log (0: any number). `cwd` is absolute.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     memory: int | None = None
     pids: int | None = None
+    log_limit: int = LOG_LIMIT
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -102,7 +104,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     Floor 0 does not check it: `etl_runner.pipeline` builds only valid ones. `warehouse` says whether the jobs
     want a PostgreSQL (the one in the environment, else the embedded one), `preload` names the modules that `python -m`
-    jobs find imported. `timeout` is the whole run's, in seconds. `params` are the parameters given for this run.
+    jobs find imported, `secrets` the variables whose values are hidden beside the usual ones (names or globs).
+    `timeout` is the whole run's, in seconds. `params` are the parameters given for this run.
     """
 
     pipeline: str
@@ -117,6 +120,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     preload: tuple[str, ...] = ()
     schedule: str | None = None
     timezone: str | None = None
+    secrets: tuple[str, ...] = ()
     params: dict[str, str] = {}
 
 
@@ -139,3 +143,4 @@ class Order(Struct, frozen=True, kw_only=True):
     grace: float
     memory: int | None = None
     pids: int | None = None
+    log_limit: int = LOG_LIMIT

@@ -31,6 +31,7 @@ from etl_runner.events import (
     counts,
 )
 from etl_runner.journal import Journal, Memory, Sink, Sinks
+from etl_runner.masking import Masker
 from etl_runner.model import Metric, Order, Plan, RunStatus
 from etl_runner.paths import Home
 from etl_runner.scheduler import Announce, Command, Launch, Scheduler, Stop
@@ -66,6 +67,7 @@ class Runner:
         home: Home,
         env: Mapping[str, str],
         passes_on: str | None = None,
+        masker: Masker | None = None,
         before_retry: Callable[[Order], Awaitable[None]] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -77,10 +79,11 @@ class Runner:
         self._home = home
         self._env = base_environment(env)
         self._passes_on = passes_on
+        self._masker = masker or Masker()
         self._before_retry = before_retry
         self._clock = clock
         self._sinks = Sinks(sinks)
-        self._journal = Journal(memory, self._sinks, run=run, clock=clock)
+        self._journal = Journal(memory, self._sinks, run=run, clock=clock, masker=masker)
         self._jobs = {job.name: job for job in plan.jobs}
         self._attempts: dict[tuple[str, int], tuple[Control, asyncio.Task[None]]] = {}
         self._inbox: list[Stimulus] = []
@@ -206,7 +209,7 @@ class Runner:
 
     def _report(self, launch: Launch, metrics: Mapping[str, Metric]) -> None:
         event = AttemptReported(job=launch.job, attempt=launch.attempt, metrics=dict(metrics))
-        self._sinks.tell([Record(run=self._run, seq=0, at=self._clock(), event=event)])
+        self._sinks.tell([Record(run=self._run, seq=0, at=self._clock(), event=self._masker.struct(event))])
 
     def _on_signal(self, number: int) -> None:
         self._signals += 1

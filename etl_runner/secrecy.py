@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 SHORTEST = 6
@@ -43,10 +43,10 @@ def passwords_in(value: str) -> set[str]:
     return found - {""}
 
 
-def secrets_in(env: Mapping[str, str], named: Sequence[str] = ()) -> set[str]:
-    """The secrets of an environment that are long enough to be told from other text."""
+def secrets_in(variables: Iterable[tuple[str, str]], named: Sequence[str] = ()) -> set[str]:
+    """The secrets among names and values of variables that are long enough to be told from other text."""
     found: set[str] = set()
-    for name, value in env.items():
+    for name, value in variables:
         least = SHORTEST_NAMED if _is_named(name, named) else SHORTEST
         candidates = passwords_in(value)
         if is_secret_name(name, named):

@@ -20,10 +20,12 @@ from etl_runner.environment import application_name, base_environment, started_b
 from etl_runner.events import RunStarted
 from etl_runner.journal import Sink
 from etl_runner.ledger import Ledger, LedgerReader, PipelineLock, hold_run_lock, prune
+from etl_runner.masking import Masker
 from etl_runner.model import Order, Plan
 from etl_runner.paths import Home
 from etl_runner.runner import Executor, Runner
 from etl_runner.scheduler import Scheduler
+from etl_runner.secrecy import secrets_in
 from etl_runner.signals import hold_signals
 
 
@@ -55,6 +57,7 @@ def execute(
         ledger = stack.enter_context(Ledger.open(home.ledger))
         env = stack.enter_context(_warehouse(plan, home, settings))
         estimates = _estimates(plan, home)
+        masker = _masker(plan, env)
 
         locks = [lock.fd]
         run = ledger.begin(
@@ -68,12 +71,13 @@ def execute(
             run=run,
             about=_about(opened, plan, retry_of),
             scheduler=Scheduler(plan, estimates=estimates, chance=random),
-            executor=stack.enter_context(_executor(plan, opened, locks, env)),
+            executor=stack.enter_context(_executor(plan, opened, locks, env, masker)),
             memory=ledger,
             sinks=[sink],
             home=home,
             env=env,
             passes_on=passes_on,
+            masker=masker,
             before_retry=_end_earlier_attempts if plan.warehouse else None,
         )
         try:
@@ -119,13 +123,21 @@ def _warehouse(plan: Plan, home: Home, settings: Settings) -> Iterator[Mapping[s
         yield {**os.environ, "DATABASE_URL": server.url}
 
 
+def _masker(plan: Plan, env: Mapping[str, str]) -> Masker:
+    """What hides the secrets of all jobs: one may print another's."""
+    variables = {pair for job in plan.jobs for pair in job.env.items()} | set(env.items())
+    return Masker(secrets_in(variables, plan.secrets))
+
+
 @contextmanager
-def _executor(plan: Plan, opened: Opened, locks: Sequence[int], env: Mapping[str, str]) -> Iterator[Executor]:
+def _executor(
+    plan: Plan, opened: Opened, locks: Sequence[int], env: Mapping[str, str], masker: Masker
+) -> Iterator[Executor]:
     """What runs attempts on this machine: under a keeper of process trees where there can be one."""
     if not sys.platform.startswith("linux"):
         from etl_runner.executors.local import LocalExecutor
 
-        yield LocalExecutor()
+        yield LocalExecutor(masker=masker)
         return
     from etl_runner.executors.keeper import KeeperExecutor
 
@@ -135,6 +147,7 @@ def _executor(plan: Plan, opened: Opened, locks: Sequence[int], env: Mapping[str
         preload=plan.preload,
         root=str(opened.root),
         env=base_environment(env),
+        masker=masker,
     )
     with closing(executor):
         yield executor

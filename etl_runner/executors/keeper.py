@@ -17,10 +17,12 @@ from etl_runner import keeper
 from etl_runner.control import Control
 from etl_runner.events import AttemptExited
 from etl_runner.executors.groups import Groups, find_groups
-from etl_runner.executors.logfile import LogFile, OutputPipe
+from etl_runner.executors.logfile import LogFile
 from etl_runner.executors.output import REPORT_SECONDS, OutputTail
+from etl_runner.executors.pipe import OutputPipe
 from etl_runner.executors.starting import NEVER_STARTED, folder_trouble, other_trouble, program_trouble
 from etl_runner.executors.supervision import Shim, Supervision
+from etl_runner.masking import Masker
 from etl_runner.model import Order
 from etl_runner.ticks import every
 
@@ -33,7 +35,7 @@ class KeeperExecutor:
     `locks` are descriptors of flocks: the keeper and its shims hold them too, so that they live as long as the last
     process tree. `trouble` is the file for what a supervisor says when it breaks. With `preload`, orders of the form
     `python -m …` start from an interpreter that has these modules imported; `root` is the folder of the project's own,
-    `env` the environment to import them in. To be closed at the end.
+    `env` the environment to import them in. What `masker` hides is in no log. To be closed at the end.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class KeeperExecutor:
         preload: Sequence[str] = (),
         root: str = "/",
         env: Mapping[str, str] | None = None,
+        masker: Masker | None = None,
     ) -> None:
         self._cold = Supervision([sys.executable, "-I", "-S", PROGRAM], locks=locks, trouble=trouble)
         self._warm = None
@@ -51,6 +54,7 @@ class KeeperExecutor:
         if preload:
             command = [sys.executable, PROGRAM]
             self._warm = Supervision(command, locks=locks, trouble=trouble, words=[root, *preload], env=env)
+        self._masker = masker or Masker()
         self._groups: Groups | None = None
         self._numbers = count(1)
 
@@ -61,20 +65,20 @@ class KeeperExecutor:
         """
         if control.stop_requested:
             return _failed(order, NEVER_STARTED)
-        log = LogFile(order.log)
+        log = LogFile(order.log, limit=order.log_limit)
         tail = OutputTail(order.output)
         try:
             with every(REPORT_SECONDS, lambda: tail.poll() and control.reported(tail.metrics)):
                 message = await self._supervised(order, control, log)
         finally:
-            log.close()
+            await log.finish()
         tail.finish()
         return _exited(order, message, log, tail)
 
     async def _supervised(self, order: Order, control: Control, log: LogFile) -> dict[str, Any]:
         """The shim's last word about one attempt."""
         supervision = self._warm if self._warm and self._can_start_warm(order) else self._cold
-        pipe = OutputPipe(log.write, control.output)
+        pipe = OutputPipe(log.write, control.output, masker=self._masker)
         shim: Shim | None = None
         try:
             try:
@@ -95,7 +99,8 @@ class KeeperExecutor:
         if shim:
             supervision.take_back(shim)
         if "failed" in message:
-            log.write(f"etl-run: {_why(order, message['failed'])}\n".encode())
+            why = self._masker.text(_why(order, message["failed"]))
+            log.write(f"etl-run: {why}\n".encode("utf-8", "backslashreplace"))
         return message
 
     def _limits(self, order: Order) -> dict[str, Any]:

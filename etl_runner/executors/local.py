@@ -16,9 +16,11 @@ from contextlib import suppress
 
 from etl_runner.control import Control
 from etl_runner.events import AttemptExited
-from etl_runner.executors.logfile import LogFile, OutputPipe
+from etl_runner.executors.logfile import LogFile
 from etl_runner.executors.output import REPORT_SECONDS, OutputTail
+from etl_runner.executors.pipe import OutputPipe
 from etl_runner.executors.starting import NEVER_STARTED, folder_trouble, other_trouble, program_trouble
+from etl_runner.masking import Masker
 from etl_runner.model import Order
 from etl_runner.ticks import every
 
@@ -26,7 +28,13 @@ POLL_SECONDS = 0.02
 
 
 class LocalExecutor:
-    """Starts each order as a child process; stdin is /dev/null, stdout and stderr go to the order's log file."""
+    """Starts each order as a child process; stdin is /dev/null, stdout and stderr go to the order's log file.
+
+    What `masker` hides is in no log.
+    """
+
+    def __init__(self, *, masker: Masker | None = None) -> None:
+        self._masker = masker or Masker()
 
     async def run(self, order: Order, control: Control) -> AttemptExited:
         """Run one attempt to its end: when this returns, its process group was killed and its log is complete.
@@ -36,19 +44,20 @@ class LocalExecutor:
         if control.stop_requested:
             return AttemptExited(job=order.job, attempt=order.attempt, seconds=0.0, error=NEVER_STARTED)
         begun = asyncio.get_running_loop().time()
-        log = LogFile(order.log)
+        log = LogFile(order.log, limit=order.log_limit)
         tail = OutputTail(order.output)
         try:
-            attempt = _Attempt(order, OutputPipe(log.write, control.output))
+            attempt = _Attempt(order, OutputPipe(log.write, control.output, masker=self._masker))
             control.started(attempt.pid)
             control.on_stop(attempt.stop)
             with every(REPORT_SECONDS, lambda: tail.poll() and control.reported(tail.metrics)):
                 status = await attempt.ended()
         except _CannotStartError as trouble:
-            log.write(f"etl-run: {trouble}\n".encode())
+            why = self._masker.text(str(trouble))
+            log.write(f"etl-run: {why}\n".encode("utf-8", "backslashreplace"))
             return AttemptExited(job=order.job, attempt=order.attempt, seconds=0.0, error=str(trouble))
         finally:
-            log.close()
+            await log.finish()
         tail.finish()
         return AttemptExited(
             job=order.job,
