@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from etl_runner import words
 from etl_runner.timeline import Timeline, Track, Try
 
 # Starting a process takes this long; less is no waiting.
 UNNOTICED = 0.05
+# What was short for this share of a wait is what was waited for.
+MOST = 0.5
+
+Span = tuple[float, float, int]  # start, end, places taken
 
 
 class Link(Struct, frozen=True, kw_only=True):
@@ -49,19 +54,34 @@ def _last_need(timeline: Timeline, track: Track) -> Track | None:
     return max(over, key=_end, default=None)
 
 
-def pools_waited_for(timeline: Timeline, job: str) -> tuple[str, ...]:
-    """The pools a job stood ready for; empty if what it waited for was a worker."""
+def waited_for(timeline: Timeline, job: str) -> str:
+    """What a job stood ready for, for most of the time: "a worker", "pool odoo"; empty if it was neither."""
     track = timeline.tracks[job]
-    if not track.job.pools or track.start is None or track.ready is None:
-        return ()
-    return tuple(track.job.pools) if busy_share(timeline, track.ready, track.start) < 0.5 else ()
+    if track.start is None or track.ready is None:
+        return ""
+    if busy_share(timeline, track.ready, track.start) >= MOST:
+        return "a worker"
+    full = [pool for pool in track.job.pools if pool_share(timeline, track, pool) >= MOST]
+    return f"pool {words.names(full)}" if full else ""
+
+
+def pool_share(timeline: Timeline, track: Track, pool: str) -> float:
+    """For which share of its waiting a pool had less room than the job needs, 0…1."""
+    others = [t for t in timeline.tracks.values() if t is not track and pool in t.job.pools]
+    spans = [(start, end, t.job.pools[pool]) for t in others for start, end in _spans(t, timeline.latest)]
+    room = timeline.plan.pools[pool] - track.job.pools[pool]
+    return _share_above(room, spans, track.ready or 0.0, track.start or 0.0)
 
 
 def attempts(timeline: Timeline) -> Iterator[tuple[float, float]]:
     """When each attempt began and ended; one that still runs ends now."""
     for track in timeline.tracks.values():
-        for attempt in track.tries:
-            yield attempt.start, _try_end(attempt, track, timeline.latest)
+        yield from _spans(track, timeline.latest)
+
+
+def _spans(track: Track, now: float) -> Iterator[tuple[float, float]]:
+    for attempt in track.tries:
+        yield attempt.start, _try_end(attempt, track, now)
 
 
 def _try_end(attempt: Try, track: Track, now: float) -> float:
@@ -88,21 +108,23 @@ def busy(timeline: Timeline) -> float:
 
 def busy_share(timeline: Timeline, since: float, until: float) -> float:
     """For which share of the time between two offsets all workers were taken, 0…1."""
+    return _share_above(workers(timeline) - 1, [(*span, 1) for span in attempts(timeline)], since, until)
+
+
+def _share_above(most: int, spans: Iterable[Span], since: float, until: float) -> float:
+    """For which share of the time between two offsets more than `most` places were taken, 0…1."""
     if until <= since:
         return 0.0
-    changes = sorted(_changes(list(attempts(timeline)), since, until))
-    full, running, before, places = 0.0, 0, since, workers(timeline)
-    for at, change in changes:
-        if running >= places:
-            full += at - before
-        running, before = running + change, at
-    if running >= places:
-        full += until - before
-    return full / (until - since)
+    above, taken, before = 0.0, 0, since
+    for at, change in [*sorted(_changes(spans, since, until)), (until, 0)]:
+        if taken > most:
+            above += at - before
+        taken, before = taken + change, at
+    return above / (until - since)
 
 
-def _changes(spans: Sequence[tuple[float, float]], since: float, until: float) -> Iterator[tuple[float, int]]:
-    for start, end in spans:
+def _changes(spans: Iterable[Span], since: float, until: float) -> Iterator[tuple[float, int]]:
+    for start, end, places in spans:
         if start < until and end > since:
-            yield max(start, since), 1
-            yield min(end, until), -1
+            yield max(start, since), places
+            yield min(end, until), -places

@@ -183,6 +183,13 @@ def test_a_wait_for_a_pool_names_the_pool(tmp_path: Path) -> None:
     assert "               b waited 4.0s for pool odoo\n" in text
 
 
+def test_a_wait_that_neither_workers_nor_pools_explain_is_not_put_down_to_them(tmp_path: Path) -> None:
+    roomy = plan(job("a", pools={"odoo": 1}), workers=4, pools={"odoo": 8})
+    script = Script(roomy).ok("a", 0.5, 4.0).end(4.0)
+
+    assert "               a waited 0.5s to be started\n" in summary(script, tmp_path)
+
+
 def test_where_nobody_waited_it_says_that_workers_would_not_help(tmp_path: Path) -> None:
     script = Script(plan(job("a"), job("b"))).ok("a", 0.0, 4.0).ok("b", 0.0, 6.0).end(6.0)
 

@@ -7,9 +7,8 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from etl_runner.deciding import busy, busy_share, deciding_path, pools_waited_for, work
+from etl_runner.deciding import busy, busy_share, deciding_path, waited_for, work
 from etl_runner.events import JobFinished, Record
 from etl_runner.model import Outcome, Plan
 from etl_runner.simulate import simulate
@@ -154,17 +153,23 @@ def test_a_run_in_which_nothing_started_has_no_deciding_path() -> None:
     assert deciding_path(Timeline(PLAN, Script(PLAN).records)) == ()
 
 
-def test_waiting_for_a_pool_is_told_from_waiting_for_a_worker() -> None:
-    odoo = {"odoo": 1}
-    roomy = plan(job("a", pools=odoo), job("b", pools=odoo), workers=4, pools=odoo)
-    tight = replace(roomy, workers=1)
+@pytest.mark.parametrize(
+    ("workers", "odoo", "what"),
+    [
+        (4, 1, "pool odoo"),
+        (1, 1, "a worker"),
+        (1, 8, "a worker"),
+        (4, 8, ""),
+        (4, 2, "pool odoo"),  # b takes two places
+        (4, 3, ""),
+    ],
+)
+def test_what_a_job_waited_for_is_what_was_short_then(workers: int, odoo: int, what: str) -> None:
+    b = job("b", pools={"odoo": min(odoo, 2)})
+    both = plan(job("a", pools={"odoo": 1}), b, workers=workers, pools={"odoo": odoo})
+    script = Script(both).ok("a", 0.0, 4.0).ok("b", 4.0, 6.0).end(6.0)
 
-    def waited_for(plan_: Plan) -> tuple[str, ...]:
-        script = Script(plan_).ok("a", 0.0, 4.0).ok("b", 4.0, 6.0).end(6.0)
-        return pools_waited_for(Timeline(plan_, script.records), "b")
-
-    assert waited_for(roomy) == ("odoo",)
-    assert waited_for(tight) == ()
+    assert waited_for(Timeline(both, script.records), "b") == what
 
 
 def test_work_and_utilisation_count_every_attempt() -> None:

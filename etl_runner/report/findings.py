@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from etl_runner import words
-from etl_runner.deciding import Link, busy, pools_waited_for, work, workers
+from etl_runner.deciding import Link, busy, waited_for, work, workers
 from etl_runner.look import Line, Look
 from etl_runner.model import Plan, RunStatus
 from etl_runner.timeline import Timeline, Track
@@ -50,9 +50,10 @@ def _waits(timeline: Timeline, path: Sequence[Link]) -> Iterator[str]:
     notable = [link for link in path if link.waited >= 0.02 * timeline.seconds]
     what_if = "; ".join(_what_if(timeline))
     for link in sorted(notable, key=lambda link: -link.waited)[:2]:
-        pools = pools_waited_for(timeline, link.job)
-        place = f"pool {words.names(pools)}" if pools else "a worker"
-        text = f"{words.clean(link.job)} waited {words.duration(link.waited)} for {place}"
+        what = waited_for(timeline, link.job)
+        text = (
+            f"{words.clean(link.job)} waited {words.duration(link.waited)} {f'for {what}' if what else 'to be started'}"
+        )
         yield f"{text}; {what_if}" if what_if else text
         what_if = ""
     if not notable:
