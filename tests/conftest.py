@@ -1,6 +1,7 @@
 """How thorough the properties are: HYPOTHESIS_PROFILE, else `ci` where CI is set, else `default`."""
 
 import os
+import signal
 
 from hypothesis import HealthCheck, Phase, settings
 
@@ -16,3 +17,6 @@ settings.register_profile(
 settings.register_profile("default", max_examples=300, deadline=None, suppress_health_check=_SLOW_MACHINES)
 settings.register_profile("ci", max_examples=1500, deadline=None, print_blob=True, suppress_health_check=_SLOW_MACHINES)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started by a shell's `&`: what tests start would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
