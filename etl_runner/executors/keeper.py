@@ -17,11 +17,13 @@ from etl_runner import keeper
 from etl_runner.control import Control
 from etl_runner.events import AttemptExited
 from etl_runner.executors.groups import Groups, find_groups
+from etl_runner.executors.lifeline import Shim
 from etl_runner.executors.logfile import LogFile
+from etl_runner.executors.orphans import Orphans
 from etl_runner.executors.output import REPORT_SECONDS, OutputTail
 from etl_runner.executors.pipe import OutputPipe
 from etl_runner.executors.starting import NEVER_STARTED, folder_trouble, other_trouble, program_trouble
-from etl_runner.executors.supervision import Shim, Supervision
+from etl_runner.executors.supervision import Supervision
 from etl_runner.masking import Masker
 from etl_runner.model import Order
 from etl_runner.ticks import every
@@ -48,12 +50,13 @@ class KeeperExecutor:
         env: Mapping[str, str] | None = None,
         masker: Masker | None = None,
     ) -> None:
-        self._cold = Supervision([sys.executable, "-I", "-S", PROGRAM], locks=locks, trouble=trouble)
+        ours: dict[str, Any] = {"locks": locks, "orphans": Orphans(), "trouble": trouble}
+        self._cold = Supervision([sys.executable, "-I", "-S", PROGRAM], **ours)
         self._warm = None
         self._python = _python_settings(env or {})
         if preload:
             command = [sys.executable, PROGRAM]
-            self._warm = Supervision(command, locks=locks, trouble=trouble, words=[root, *preload], env=env)
+            self._warm = Supervision(command, words=[root, *preload], env=env, **ours)
         self._masker = masker or Masker()
         self._groups: Groups | None = None
         self._numbers = count(1)
@@ -88,6 +91,8 @@ class KeeperExecutor:
             finally:
                 pipe.close_write_end()
             message = await last
+            if "lost" in message:
+                await supervision.settle(shim)
         except OSError as error:
             message = {"failed": f"exec {error.errno}"}
         except asyncio.CancelledError:

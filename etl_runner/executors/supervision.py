@@ -1,20 +1,21 @@
-"""The runner's ends of keepers and shims: who is there, who is idle, what they say."""
+"""The runner's ends of keepers: who is there, which shims are idle, whose trees are gone."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from etl_runner.control import Control
-from etl_runner.keeper.wire import Inbox, pack
-from etl_runner.model import Order
+from etl_runner.executors.lifeline import Shim
+from etl_runner.executors.orphans import Orphans
+from etl_runner.keeper import wire
 
 LAST_SECONDS = 30.0
+SETTLE_SECONDS = 10.0
+PAUSE = 0.002
 
 
 class Supervision:
@@ -25,12 +26,14 @@ class Supervision:
         command: Sequence[str],
         *,
         locks: Sequence[int],
+        orphans: Orphans,
         trouble: Path,
         words: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
     ) -> None:
         self._command = command
         self._locks = tuple(locks)
+        self._orphans = orphans
         self._trouble = trouble
         self._words = words
         self._env = env or {}
@@ -47,10 +50,10 @@ class Supervision:
         if self._keeper is None or self._keeper.is_gone:
             self._keeper = self._start()
         try:
-            return self._keeper.fork()
+            return self._keeper.fork(self._orphans.spared)
         except OSError:  # it was killed just now: once more with another one
             self._keeper = self._start()
-            return self._keeper.fork()
+            return self._keeper.fork(self._orphans.spared)
 
     def take_back(self, shim: Shim) -> None:
         if shim.is_clean:
@@ -59,12 +62,20 @@ class Supervision:
             self._keeper.dismiss()
             self._keeper = None
             for idle in self._idle:
-                idle.close()
+                idle.dismiss()
             self._idle.clear()
+
+    async def settle(self, shim: Shim) -> None:
+        """Wait until the tree of a shim that was killed is gone: its keeper kills it, or else we do ourselves."""
+        with suppress(TimeoutError):  # what cannot be killed keeps the locks, but not the run
+            async with asyncio.timeout(SETTLE_SECONDS):
+                settled = [await keeper.has_settled(shim.pid) for keeper in self._keepers if not keeper.is_dismissed]
+                if not all(settled):
+                    await self._orphans.end()
 
     def close(self) -> None:
         for shim in self._idle:
-            shim.close()
+            shim.dismiss()
         for keeper in self._keepers:
             keeper.dismiss()
         for keeper in self._keepers:
@@ -91,6 +102,7 @@ class Supervision:
         finally:
             theirs.close()
         keeper = Keeper(process, ours)
+        self._orphans.spared.add(process.pid)
         self._keepers.append(keeper)
         return keeper
 
@@ -101,128 +113,49 @@ class Keeper:
     def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
         self._process = process
         self._socket = control
+        self.is_dismissed = False
 
     @property
     def is_gone(self) -> bool:
         return self._process.poll() is not None
 
-    def fork(self) -> Shim:
-        """Ask for a shim. If the keeper cannot make one, its lifeline breaks at once."""
+    def fork(self, known: set[int]) -> Shim:
+        """Ask for a shim, which will be among the known supervisors. Raises OSError if the keeper is gone."""
+        return Shim(self._ask(wire.FORK), known=known)
+
+    async def has_settled(self, shim: int) -> bool:
+        """Return when the tree of this shim, which was killed, is gone; False if nobody was left here to end it."""
+        loop = asyncio.get_running_loop()
+        try:
+            with self._ask(wire.SETTLE, shim.to_bytes(4)) as line:
+                line.setblocking(False)
+                if await loop.sock_recv(line, 1):
+                    return True
+        except OSError:
+            pass
+        while not self.is_gone:  # noqa: ASYNC110 - its children are not ours before that
+            await asyncio.sleep(PAUSE)
+        return False
+
+    def _ask(self, what: bytes, word: bytes = b"") -> socket.socket:
+        """Our end of a new line, of which the keeper gets the other one."""
         ours, theirs = socket.socketpair()
         try:
-            socket.send_fds(self._socket, [b"+"], [theirs.fileno()])
+            ours.sendall(word)
+            socket.send_fds(self._socket, [what], [theirs.fileno()])
         except OSError:
             ours.close()
             raise
         finally:
             theirs.close()
-        return Shim(ours)
+        return ours
 
     def dismiss(self) -> None:
         """Let it end with the last of its shims."""
+        self.is_dismissed = True
         self._socket.close()
 
     def wait(self) -> None:
         """Wait for its end, for a while: shims that cannot end their trees keep the locks, rightly."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(LAST_SECONDS)
-
-
-class Shim:
-    """The runner's end of a lifeline."""
-
-    def __init__(self, lifeline: socket.socket) -> None:
-        lifeline.setblocking(False)
-        self._lifeline = lifeline
-        self._loop = asyncio.get_running_loop()
-        self._inbox = Inbox()
-        self._started: Callable[[int], None] | None = None
-        self._last: asyncio.Future[dict[str, Any]] | None = None
-        self._unsent: list[tuple[bytes, int]] = []
-        self.is_clean = True
-        self.is_outdated = False
-        self._loop.add_reader(lifeline, self._read)
-
-    def begin(
-        self, words: dict[str, Any], order: Order, control: Control, output: int
-    ) -> asyncio.Future[dict[str, Any]]:
-        """Send an order; the future gives the shim's last word about it: `failed`, `ended` or `lost`, and `notes`."""
-        self.is_clean = False
-        self._last = self._loop.create_future()
-        self._started = control.started
-        self._notes: list[str] = list(words.get("notes", ()))
-        message = {
-            **words,
-            "argv": order.argv,
-            "cwd": order.cwd,
-            "env": order.env,
-            "grace": order.grace,
-            "result": order.result,
-        }
-        self._send(pack(message), output)
-        control.on_stop(lambda force: self._send(pack({"id": words["id"], "stop": "now" if force else "grace"})))
-        return self._last
-
-    def close(self) -> None:
-        """Break the lifeline: the shim ends what it runs, and itself."""
-        self.is_clean = False
-        self._loop.remove_reader(self._lifeline)
-        self._loop.remove_writer(self._lifeline)
-        self._lifeline.close()
-
-    def _send(self, data: bytes, descriptor: int = -1) -> None:
-        if descriptor >= 0:
-            try:
-                sent = socket.send_fds(self._lifeline, [data], [descriptor])
-            except OSError:
-                self._lose()
-                return
-            data = data[sent:]
-        if self._lifeline.fileno() >= 0:
-            self._unsent.append((data, -1))
-            self._write()
-
-    def _write(self) -> None:
-        """Send what is waiting, as far as the socket takes it."""
-        while self._unsent:
-            data, _ = self._unsent[0]
-            try:
-                sent = self._lifeline.send(data) if data else 0
-            except BlockingIOError:
-                self._loop.add_writer(self._lifeline, self._write)
-                return
-            except OSError:
-                self._lose()
-                return
-            if sent == len(data):
-                self._unsent.pop(0)
-            else:
-                self._unsent[0] = (data[sent:], -1)
-        self._loop.remove_writer(self._lifeline)
-
-    def _read(self) -> None:
-        try:
-            data = self._lifeline.recv(65536)
-        except BlockingIOError:
-            return
-        except OSError:  # ECONNRESET is what a killed peer can look like
-            data = b""
-        if not data:
-            self._lose()
-            return
-        for message in self._inbox.feed(data):
-            self._take(message)
-
-    def _take(self, message: dict[str, Any]) -> None:
-        if "started" in message and self._started:
-            self._notes += message["notes"]
-            self.is_outdated = message["outdated"]
-            self._started(message["started"])
-        elif self._last and not self._last.done():
-            self.is_clean = not message.get("ended", {}).get("unkillable")
-            self._last.set_result({**message, "notes": self._notes})
-
-    def _lose(self) -> None:
-        self.close()
-        if self._last and not self._last.done():
-            self._last.set_result({"lost": True, "notes": self._notes})

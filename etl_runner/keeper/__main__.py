@@ -1,7 +1,9 @@
 """The keeper's program: python __main__.py CONTROL,LOCK,… [FOLDER MODULE …], with open descriptors.
 
-CONTROL is a socket to the runner. A byte with a descriptor (a shim's end of a lifeline) forks a shim. LOCK descriptors
-are held, and given to nobody but the shims. MODULEs are imported first, FOLDER being where the project's own are.
+CONTROL is a socket to the runner. "+" with a descriptor (a shim's end of a lifeline) forks a shim. "?" asks whether the
+tree of a shim that was killed (its number is to be read from the descriptor) is gone; a byte says so when it is. LOCK
+descriptors are held, and given to nobody but the shims. MODULEs are imported first, FOLDER being where the project's
+own are.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ class Keeper:
             signal.signal(number, signal.SIG_IGN)
         self._control: socket.socket | None = control
         self._shims: set[int] = set()
+        self._asked: list[tuple[int, int]] = []
         self._stock = stock
         self._notes = notes
         reader, writer = os.pipe()
@@ -47,7 +50,7 @@ class Keeper:
         self._wakeup = (reader, writer)
 
     def serve(self) -> None:
-        while self._control or self._shims:
+        while self._control or self._shims or self._strangers():
             control = self._control.fileno() if self._control else -1
             watched = [self._wakeup[0], *([control] if self._control else [])]
             ready, _, _ = select.select(watched, [], [], 1.0 if self._strangers() else None)
@@ -57,6 +60,7 @@ class Keeper:
             self._reap()
             if control in ready:
                 self._answer()
+            self._tell_settled()
 
     def _answer(self) -> None:
         assert self._control
@@ -65,12 +69,25 @@ class Keeper:
             self._control.close()
             self._control = None
         for descriptor in descriptors:
-            self._fork(descriptor)
+            if data == wire.SETTLE:
+                self._asked.append((int.from_bytes(os.read(descriptor, 4)), descriptor))
+            else:
+                self._fork(descriptor)
+
+    def _tell_settled(self) -> None:
+        for shim, descriptor in list(self._asked):
+            if shim not in self._shims and not self._strangers():
+                with suppress(OSError):  # it does not want to know any more
+                    os.write(descriptor, wire.SETTLE)
+                os.close(descriptor)
+                self._asked.remove((shim, descriptor))
 
     def _fork(self, descriptor: int) -> None:
         try:
             pid = os.fork()
-        except OSError:  # no processes left: closing the lifeline tells the runner
+        except OSError as error:  # no processes left
+            with suppress(OSError):
+                os.write(descriptor, wire.pack({"failed": f"fork {error.errno}", "gone": True}))
             os.close(descriptor)
             return
         if pid:
@@ -87,7 +104,7 @@ class Keeper:
     def _close(self) -> None:
         """Leave the keeper's own things, in the shim."""
         signal.set_wakeup_fd(-1)
-        for end in self._wakeup:
+        for end in (*self._wakeup, *(descriptor for _, descriptor in self._asked)):
             os.close(end)
         if self._control:
             self._control.close()

@@ -31,6 +31,7 @@ class Shim:
         self._messages: list[dict[str, Any]] = []
         self._descriptors: list[int] = []
         self._runner_is_gone = False
+        self._unheard: tuple[str, dict[str, Any]] | None = None  # told, but nothing shows that it was heard
         self._wakeup = _child_wakeup()
         self._poll = select.poll()
         self._poll.register(lifeline, select.POLLIN)
@@ -40,9 +41,13 @@ class Shim:
         while not self._runner_is_gone:
             while self._messages:
                 message = self._messages.pop(0)
+                if "stop" not in message:
+                    self._unheard = None
                 if "argv" in message:
                     self._run(message, self._descriptors.pop(0))
             self._receive()
+        if self._unheard:
+            _write_result(*self._unheard)
 
     def _run(self, order: dict[str, Any], output: int) -> None:
         changed = self._stock.changed() if self._stock and order.get("warm") else None
@@ -59,12 +64,14 @@ class Shim:
             return
         finally:
             os.close(output)
-        self._send({"started": tree.leader, "notes": self._notes, "outdated": bool(changed)}, None)
+        started = {"started": tree.leader, "shim": os.getpid(), "notes": self._notes, "outdated": bool(changed)}
+        self._send(started, None)
         self._notes = []
         stopped = self._watch(tree, order)
         ended = {**tree.end(), "stopped": stopped}
         self._send({"ended": ended}, order)
         if ended["unkillable"]:
+            _write_result(order["result"], {"ended": ended})
             os._exit(1)  # not clean any more: the next attempt gets another shim
 
     def _watch(self, tree: Tree, order: dict[str, Any]) -> bool:
@@ -110,15 +117,13 @@ class Shim:
         self._messages += self._inbox.feed(data)
 
     def _send(self, message: dict[str, Any], order: dict[str, Any] | None) -> None:
-        """Report; what nobody is there to hear goes to the attempt's result file."""
+        """Report; the end of an order is kept until the next one, or a goodbye, shows that the runner heard it."""
+        if order:
+            self._unheard = (order["result"], message)
         try:
-            if self._runner_is_gone:
-                raise ConnectionError
             self._lifeline.sendall(wire.pack(message))
         except OSError:
             self._runner_is_gone = True
-            if order:
-                _write_result(order["result"], message)
 
 
 def _write_result(path: str, message: dict[str, Any]) -> None:

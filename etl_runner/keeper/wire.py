@@ -8,6 +8,10 @@ import socket
 import struct
 from typing import Any
 
+# What the runner asks of the keeper, one byte each; a descriptor comes along.
+FORK = b"+"
+SETTLE = b"?"
+
 _LENGTH = struct.Struct(">I")
 
 
