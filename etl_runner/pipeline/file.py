@@ -85,6 +85,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cwd: Annotated[Text | None, Meta(description="Folder to run in, from the project's root.")] = None
     memory: Annotated[Size | None, Meta(description="Most memory its processes may have together.")] = None
     pids: Annotated[Count | None, Meta(description="Most processes it may have at once.")] = None
+    log_limit: Annotated[Size | None, Meta(description="Keep at most this much of an attempt's output.")] = None
     expect: Annotated[Duration | None, Meta(description="Slower than this is a warning, not a failure.")] = None
     tags: Annotated[Texts | None, Meta(description="Names to select jobs by.")] = None
     description: Annotated[Text | None, Meta(description="One sentence for people.")] = None
@@ -131,6 +132,9 @@ class PipelineTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Meta(description="Modules that `python -m` jobs find imported already: they start faster."),
     ] = None
     fail_fast: Annotated[Switch | None, Meta(description="Stop everything at the first failure.")] = None
+    secrets: Annotated[
+        Texts | None, Meta(description="Variables whose values are hidden, beside …PASSWORD, …TOKEN and the like.")
+    ] = None
     env: Annotated[Env | None, Meta(description="Environment of all jobs.")] = None
     env_file: Annotated[Texts | None, Meta(description="Files of NAME=value lines; the environment wins.")] = None
 

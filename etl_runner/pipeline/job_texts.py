@@ -12,6 +12,7 @@ from etl_runner.pipeline.source import Source
 from etl_runner.pipeline.text import (
     Pieces,
     TextError,
+    Var,
     params_in,
     parse_text,
     read_env_file,
@@ -19,6 +20,7 @@ from etl_runner.pipeline.text import (
     vars_in,
 )
 from etl_runner.pipeline.words import did_you_mean
+from etl_runner.secrecy import is_secret, is_secret_name, passwords_in
 
 ReadFile = Callable[[str], str]
 Where = Callable[[str], Path]
@@ -125,6 +127,7 @@ class TextReader:
         for pieces in source.run:
             self._check_holes(path("run"), pieces, known, given)
         self._check_holes(path("cwd"), source.cwd, known, given)
+        self._check_secrets(path("run"), source)
 
     def _check_holes(self, path: Path, pieces: Pieces, known: Sequence[str], given: Environment) -> None:
         for param in params_in(pieces):
@@ -136,10 +139,39 @@ class TextReader:
                 cure = self._unset_cure(variable)
                 self.source.add(path, f"{variable} is not set", cure, token=f"${{{variable}}}")
 
+    def _check_secrets(self, path: Path, source: Texts) -> None:
+        """Add a problem for every secret in a command: its words are no secret on any machine."""
+        named = texts(self.spec.pipeline.secrets)
+        env = {**source.files, **self.around.env}
+        hidden = {name for name, value in env.items() if is_secret(name, value, named)}
+        for name, pieces in ((name, pieces) for layer in source.layers for name, pieces in layer.items()):
+            if is_secret_name(name, named) or _has_password(pieces) or hidden & _variables(pieces):
+                hidden.add(name)
+            else:
+                hidden.discard(name)
+        cure = "leave it out of run: the job finds it in its environment"
+        for pieces in source.run:
+            for name in sorted(name for name in _variables(pieces) if name in hidden or is_secret_name(name, named)):
+                said = f"{name} is secret, and everybody on a machine can read the commands that run there"
+                self.source.add(path, said, cure, token=f"${{{name}")
+            if _has_password(pieces):
+                said = "there is a password in it, and everybody on a machine can read the commands that run there"
+                self.source.add(path, said, "put it into a variable, which the job reads itself")
+
     def _unset_cure(self, variable: str) -> str:
         if variable in WHILE_RUNNING or (variable == "DATABASE_URL" and self.spec.pipeline.warehouse):
             return "only the running job knows it: set shell = true, or read it in the job"
         return f"set it, or write ${{{variable}:-default}}"
+
+
+def _variables(pieces: Pieces) -> set[str]:
+    return {piece.name for piece in pieces if isinstance(piece, Var)}
+
+
+def _has_password(pieces: Pieces) -> bool:
+    """Whether the text itself has a URL with a password."""
+    text = "".join(piece for piece in pieces if isinstance(piece, str))
+    return "://" in text and bool(passwords_in(text))
 
 
 def places_of(path: Path, value: str | list[str] | None) -> list[tuple[Path, str]]:

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from msgspec import Struct
 
 from etl_runner.errors import UsageError
-from etl_runner.model import Job, Phase, Plan, Retry, When
+from etl_runner.model import LOG_LIMIT, Job, Phase, Plan, Retry, When
 from etl_runner.pipeline.durations import parse_duration
 from etl_runner.pipeline.file import File, JobTable
 from etl_runner.pipeline.sizes import parse_size
@@ -92,6 +92,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
             preload=tuple(table.preload or ()),
             schedule=table.schedule,
             timezone=table.timezone,
+            secrets=texts(table.secrets),
             params=dict(params),
         )
 
@@ -140,6 +141,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
                 tags=tags,
                 memory=None if table.memory is None else parse_size(table.memory),
                 pids=table.pids,
+                log_limit=LOG_LIMIT if table.log_limit is None else parse_size(table.log_limit),
             )
             jobs.append(job)
         return jobs

@@ -36,6 +36,8 @@ OTHER_TOOLS = {
     "expect": "sla expected slow_after",
     "memory": "mem memory_limit max_memory mem_limit ram",
     "pids": "max_pids max_processes nproc processes",
+    "log_limit": "max_log log_size max_log_size log_max_size max_output output_limit",
+    "secrets": "secret masks mask sensitive hidden passwords add_mask",
     "preload": "preloads imports warm forkserver_preload",
     "tags": "tag labels label",
     "description": "desc doc docs help title comment",
