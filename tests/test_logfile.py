@@ -1,0 +1,130 @@
+"""The log of an attempt: whole within its limit, beginning and end beyond it, and never in the job's way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl_runner.executors.logfile import LogFile
+from etl_runner.executors.pipe import QUIET_SECONDS, OutputPipe
+from etl_runner.masking import Masker
+
+
+def written(folder: Path, chunks: list[bytes], *, limit: int) -> tuple[bytes, bool]:
+    """What is in the file after these chunks, and whether it is flagged."""
+    log = LogFile(str(folder / "a.log"), limit=limit)
+    for chunk in chunks:
+        log.write(chunk)
+    log.close()
+    assert [path.name for path in folder.iterdir()] == ["a.log"]
+    return (folder / "a.log").read_bytes(), log.truncated
+
+
+@given(st.lists(st.integers(0, 90), max_size=40), st.integers(1, 300))
+def test_of_a_long_log_the_first_and_the_last_half_of_the_limit_are_kept(sizes: list[int], limit: int) -> None:
+    text = b"".join(b"%05d" % n for n in range(1000))[: sum(sizes)]
+    ends = [sum(sizes[:n]) for n in range(len(sizes) + 1)]
+    chunks = [text[a:b] for a, b in pairwise(ends)]
+    with tempfile.TemporaryDirectory() as folder:
+        kept, truncated = written(Path(folder), chunks, limit=limit)
+
+    over = len(text) - limit
+    if over <= 0:
+        assert (kept, truncated) == (text, False)
+        return
+    count = "1 byte" if over == 1 else f"{over:,} bytes"
+    line = f"\netl-run: {count} left out here, over the limit of {limit} B (log_limit)\n".encode()
+    assert (kept, truncated) == (text[: limit // 2] + line + text[len(text) - (limit - limit // 2) :], True)
+
+
+def test_without_a_limit_everything_is_kept(tmp_path: Path) -> None:
+    assert written(tmp_path, [b"x" * 1000] * 50, limit=0) == (b"x" * 50_000, False)
+
+
+def test_until_it_is_closed_a_log_over_its_limit_says_that_its_end_is_to_come(tmp_path: Path) -> None:
+    log = LogFile(str(tmp_path / "a.log"), limit=10)
+    for _ in range(9):
+        log.write(b"abc\n")
+
+    meanwhile = (tmp_path / "a.log").read_text()
+    log.close()
+
+    assert (
+        meanwhile == "abc\nabc\nab\netl-run: the log is over its limit of 10 B: its end follows when the job is over\n"
+    )
+
+
+def test_what_collects_the_end_stays_small(tmp_path: Path) -> None:
+    log = LogFile(str(tmp_path / "a.log"), limit=1000)
+    for _ in range(1000):
+        log.write(b"x" * 700)
+
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    log.close()
+
+    assert max(sizes.values()) < 1200
+    assert set(sizes) == {"a.log", "a.log.end-0", "a.log.end-1"}
+
+
+def test_where_the_end_cannot_be_collected_the_beginning_stays(tmp_path: Path) -> None:
+    (tmp_path / "a.log.end-0").mkdir()
+    log = LogFile(str(tmp_path / "a.log"), limit=10)
+
+    for _ in range(9):
+        log.write(b"abc\n")
+    log.close()
+
+    assert log.truncated
+    assert (tmp_path / "a.log").read_bytes().startswith(b"abc\nabc\nab\netl-run:")
+
+
+@pytest.mark.parametrize("path", ["/dev/full", "/proc/nowhere/a.log", "/dev/null/a.log"])
+def test_a_log_that_cannot_be_written_is_flagged(path: str) -> None:
+    log = LogFile(path, limit=10)
+    for _ in range(9):
+        log.write(b"abc\n")
+    log.close()
+
+    assert log.truncated
+
+
+async def test_what_is_held_back_by_the_mask_comes_after_a_moment_of_quiet_and_at_the_end() -> None:
+    told: list[bytes] = []
+    more = asyncio.Event()
+    pipe = OutputPipe(told.append, lambda chunk: more.set(), masker=Masker(["hunter2"]))
+
+    async def write(data: bytes) -> None:
+        more.clear()
+        os.write(pipe.write_end, data)
+        await asyncio.wait_for(more.wait(), QUIET_SECONDS * 50)
+
+    await write(b"say h")
+    assert told == [b"say "]
+    more.clear()
+    await asyncio.wait_for(more.wait(), QUIET_SECONDS * 50)
+    assert told == [b"say ", b"h"]
+    await write(b"unter2, hunt")
+    assert told[2:] == [b"***, "]
+    pipe.close_write_end()
+    pipe.drain()
+
+    assert told[3:] == [b"hunt"]
+
+
+async def test_without_secrets_chunks_pass_as_they_are() -> None:
+    told: list[bytes] = []
+    pipe = OutputPipe(told.append, masker=Masker())
+    chunk = os.urandom(5000)
+
+    os.write(pipe.write_end, chunk)
+    pipe.close_write_end()
+    pipe.drain()
+
+    assert told == [chunk]
