@@ -88,6 +88,7 @@ class Runner:
         self._attempts: dict[tuple[str, int], tuple[Control, asyncio.Task[None]]] = {}
         self._inbox: list[Stimulus] = []
         self._signals = 0
+        self._bug: BaseException | None = None
         self.failure: EtlError | None = None
 
     async def run(self) -> RunFinished:
@@ -129,6 +130,8 @@ class Runner:
         self._wake.clear()
         if timer:
             timer.cancel()
+        if self._bug:
+            raise self._bug
         arrived, self._inbox = self._inbox, []
         if deadline is not None and self._loop.time() >= deadline:
             arrived.append(DeadlinePassed())
@@ -185,7 +188,9 @@ class Runner:
             reported=partial(self._report, launch),
             output=partial(self._sinks.output, launch.job),
         )
-        self._attempts[key] = control, self._loop.create_task(self._attempt(launch, control))
+        task = self._loop.create_task(self._attempt(launch, control))
+        task.add_done_callback(self._look_for_a_bug)
+        self._attempts[key] = control, task
 
     async def _attempt(self, launch: Launch, control: Control) -> None:
         order = order_for(
@@ -202,6 +207,12 @@ class Runner:
         exited = await self._executor.run(order, control)
         self._attempts.pop((launch.job, launch.attempt))
         self._tell(exited)
+
+    def _look_for_a_bug(self, task: asyncio.Task[None]) -> None:
+        """An attempt that raises is one nobody would hear of again: the run ends with the error, not never."""
+        if not task.cancelled() and (error := task.exception()):
+            self._bug = self._bug or error
+            self._wake.set()
 
     def _tell(self, stimulus: Stimulus) -> None:
         self._inbox.append(stimulus)

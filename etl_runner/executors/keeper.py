@@ -79,7 +79,18 @@ class KeeperExecutor:
         return _exited(order, message, log, tail)
 
     async def _supervised(self, order: Order, control: Control, log: LogFile) -> dict[str, Any]:
-        """The shim's last word about one attempt."""
+        """The last word about one attempt, its shim's or ours; why it could not start stands in the log, too."""
+        try:
+            message = await self._last_word(order, control, log)
+        except OSError as error:
+            message = {"failed": f"exec {error.errno}"}
+        if "failed" in message:
+            why = self._masker.text(_why(order, message["failed"]))
+            log.write(f"etl-run: {why}\n".encode("utf-8", "backslashreplace"))
+        return message
+
+    async def _last_word(self, order: Order, control: Control, log: LogFile) -> dict[str, Any]:
+        """The shim's last word about one attempt. Raises OSError if there cannot be a shim."""
         supervision = self._warm if self._warm and self._can_start_warm(order) else self._cold
         pipe = OutputPipe(log.write, control.output, masker=self._masker)
         shim: Shim | None = None
@@ -93,19 +104,13 @@ class KeeperExecutor:
             message = await last
             if "lost" in message:
                 await supervision.settle(shim)
-        except OSError as error:
-            message = {"failed": f"exec {error.errno}"}
         except asyncio.CancelledError:
             if shim:
                 shim.close()
             raise
         finally:
             pipe.drain()
-        if shim:
-            supervision.take_back(shim)
-        if "failed" in message:
-            why = self._masker.text(_why(order, message["failed"]))
-            log.write(f"etl-run: {why}\n".encode("utf-8", "backslashreplace"))
+        supervision.take_back(shim)
         return message
 
     def _limits(self, order: Order) -> dict[str, Any]:

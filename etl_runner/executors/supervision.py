@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from etl_runner.executors.lifeline import Shim
@@ -37,6 +39,7 @@ class Supervision:
         self._trouble = trouble
         self._words = words
         self._env = env or {}
+        self._files = _allow_many_files()
         self._idle: list[Shim] = []
         self._keeper: Keeper | None = None
         self._keepers: list[Keeper] = []  # all there ever were
@@ -101,6 +104,7 @@ class Supervision:
             raise
         finally:
             theirs.close()
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, self._files)  # jobs have the usual limit
         keeper = Keeper(process, ours)
         self._orphans.spared.add(process.pid)
         self._keepers.append(keeper)
@@ -159,3 +163,11 @@ class Keeper:
         """Wait for its end, for a while: shims that cannot end their trees keep the locks, rightly."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(LAST_SECONDS)
+
+
+@cache
+def _allow_many_files() -> tuple[int, int]:
+    """Let this process open as many files as it may: three for each running attempt. Gives the limit before."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    return before

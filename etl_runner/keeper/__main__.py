@@ -48,17 +48,18 @@ class Keeper:
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._wakeup = (reader, writer)
+        self._poll = select.poll()
+        self._poll.register(reader, select.POLLIN)
+        self._poll.register(control, select.POLLIN)
 
     def serve(self) -> None:
         while self._control or self._shims or self._strangers():
-            control = self._control.fileno() if self._control else -1
-            watched = [self._wakeup[0], *([control] if self._control else [])]
-            ready, _, _ = select.select(watched, [], [], 1.0 if self._strangers() else None)
+            ready = {descriptor for descriptor, _ in self._poll.poll(1000 if self._strangers() else None)}
             if self._wakeup[0] in ready:
                 with suppress(BlockingIOError):
                     os.read(self._wakeup[0], 4096)
             self._reap()
-            if control in ready:
+            if self._control and self._control.fileno() in ready:
                 self._answer()
             self._tell_settled()
 
@@ -66,6 +67,7 @@ class Keeper:
         assert self._control
         data, descriptors = wire.receive(self._control, 1)
         if not data:
+            self._poll.unregister(self._control)
             self._control.close()
             self._control = None
         for descriptor in descriptors:
