@@ -52,5 +52,4 @@ def open_source(catalogue: Catalogue, table: Table) -> Source:
         return SampleSource(table.name, scale=settings.scale, seed=settings.seed)
     from etl_jobs.sources.csv import CsvSource
 
-    assert settings.folder is not None
-    return CsvSource(settings.folder, table.file, settings=settings)
+    return CsvSource(settings, table)

@@ -1,94 +1,155 @@
-"""A folder of CSV files as source: the bytes go to the server as they are."""
+"""Folders of CSV files as source: the bytes go to the server as they are."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, NamedTuple, TextIO
 
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
-from etl_jobs.tables import SourceSettings
+from etl_jobs.sources.encodings import python_name, server_name
+from etl_jobs.sources.files import Stream, find_files, fingerprint_of, read_blocks, size_of
+from etl_jobs.sources.framing import ended, in_utf8, with_first_field, without_header
+from etl_jobs.tables import SourceSettings, Table
 
-BLOCK = 256 * 1024
 _LONGEST_FIELD = 16 * 1024 * 1024  # beyond it we do not look for a record's place
-_PYTHON_NAMES = {"UTF8": "utf-8-sig", "UTF-8": "utf-8-sig"}
+
+
+class _Record(NamedTuple):
+    """A record and where it stands: in which file, from which line to which, and its last line in the whole text."""
+
+    fields: tuple[str, ...]
+    path: Path
+    first: int
+    last: int
+    line: int
 
 
 class CsvSource:
-    """One CSV file with a header line."""
+    """One or many CSV files, each with the same header line, read one after the other."""
 
-    def __init__(self, folder: Path, file: str, *, settings: SourceSettings) -> None:
-        self.path = folder / file
-        self.name = str(self.path)
-        self.delimiter = settings.options.get("delimiter", ",")
-        self.quote = settings.options.get("quote", '"')
-        self.escape = settings.options.get("escape", self.quote)
-        self.null = settings.options.get("null", "")
-        self.encoding = settings.options.get("encoding", "UTF8")
+    def __init__(self, settings: SourceSettings, table: Table) -> None:
+        assert settings.folder is not None
+        dialect = settings.options
+        self._folder, self._patterns = settings.folder, table.files
+        self.name = ", ".join(str(settings.folder / pattern) for pattern in table.files)
+        self.delimiter: str = dialect.get("delimiter", ",")
+        self.quote: str = dialect.get("quote", '"')
+        self.escape: str = dialect.get("escape", self.quote)
+        self.null: str = dialect.get("null", "")
+        self._written = dialect.get("encoding", "UTF8")
+        self._codec = python_name(self._written)
+        self._foreign = server_name(self._written) is None
+        self.encoding = "UTF8" if self._foreign else self._written
+        self._file_column: str | None = table.source.get("file_column")
+        if self._file_column and self.escape != self.quote:
+            raise MisconfiguredError(f"table {table.name!r}: file_column needs a dialect whose escape is its quote")
 
     def columns(self) -> tuple[str, ...]:
-        self._must_exist()
-        try:
-            header = next(self._records(), ((), 1, 1))[0]
-        except csv.Error as error:
-            raise DataRejectedError(f"{self.name} line 1: {error}") from error
-        if any("\udc80" <= character <= "\udcff" for name in header for character in name):
-            raise DataRejectedError(f"{self.name} line 1: not {self.encoding} text")
-        if not any(header):
-            raise DataRejectedError(f"{self.name} is empty", hint="its first line must name the columns")
-        twice = sorted({c for c in header if header.count(c) > 1})
-        if twice:
-            raise DataRejectedError(f"{self.name} line 1: more than one column {', '.join(map(repr, twice))}")
-        return header
+        first, *others = self._files()
+        header = self._header(first)
+        for path in others:
+            found = self._header(path)
+            if found != header:
+                raise DataRejectedError(
+                    f"{path} line 1: its header is not that of {first.name}: {_difference(found, header)}",
+                    hint="the files of a table need the same columns in the same order",
+                )
+        return (self._file_column, *header) if self._file_column else header
 
     def blocks(self) -> Iterator[bytes]:
-        with self.path.open("rb", buffering=0) as file:
-            while block := file.read(BLOCK):
-                yield block
+        quote, escape = self.quote.encode(), self.escape.encode()
+        files = self._files()
+        for number, path in enumerate(files):
+            blocks = self._bytes(path)
+            if number < len(files) - 1:
+                blocks = ended(blocks)
+            if number:
+                blocks = without_header(blocks, quote=quote, escape=escape)
+            if self._file_column:
+                blocks = with_first_field(blocks, self._file_field(path), quote=quote)
+            yield from blocks
 
     def fingerprint(self) -> str:
-        self._must_exist()
-        seen = self.path.stat()
-        return f"{seen.st_size} bytes, {seen.st_mtime_ns}"
+        return fingerprint_of(self._files())
 
     def size(self) -> int | None:
-        self._must_exist()
-        return self.path.stat().st_size
+        return size_of(self._files())
 
     def place(self, *, record: int | None = None, line: int | None = None) -> str:
-        """Reads the file again: a quoted field may span lines, so only a CSV reader knows where a record begins."""
-        first, last = line or 1, line or 1
+        """Reads the files again: a quoted field may span lines, so only a CSV reader knows where a record begins."""
+        found = None
         with contextlib.suppress(csv.Error):
-            for number, (_, first, last) in enumerate(self._records()):  # noqa: B007 - the last one counts
-                if number == record or (line is not None and last >= line):
+            for number, found in enumerate(self._records()):
+                if number == record or (line is not None and found.line >= line):
                     break
-        return f"{self.name} line {first}" + (f"–{last}" if last != first else "")
+        if found is None:
+            return f"{self.name} line {line or 1}"
+        return f"{found.path} line {found.first}" + (f"–{found.last}" if found.last != found.first else "")
 
-    def _records(self) -> Iterator[tuple[tuple[str, ...], int, int]]:
-        """Every record with the first and last line it stands on, the header included."""
+    def _files(self) -> list[Path]:
+        return find_files(self._folder, self._patterns)
+
+    def _header(self, path: Path) -> tuple[str, ...]:
+        try:
+            header = next(self._read(path), ((), 1, 1))[0]
+        except csv.Error as error:
+            raise DataRejectedError(f"{path} line 1: {error}") from error
+        if any("\udc80" <= character <= "\udcff" for name in header for character in name):
+            raise DataRejectedError(f"{path} line 1: not {self._written} text")
+        if not any(header):
+            raise DataRejectedError(f"{path} is empty", hint="its first line must name the columns")
+        twice = sorted({c for c in header if header.count(c) > 1})
+        if twice:
+            raise DataRejectedError(f"{path} line 1: more than one column {', '.join(map(repr, twice))}")
+        return header
+
+    def _bytes(self, path: Path) -> Iterator[bytes]:
+        blocks = read_blocks(path)
+        return in_utf8(blocks, self._codec, name=str(path)) if self._foreign else blocks
+
+    def _file_field(self, path: Path) -> bytes:
+        name = str(path.relative_to(self._folder)) if path.is_relative_to(self._folder) else str(path)
+        quoted = self.quote + name.replace(self.quote, self.quote * 2) + self.quote + self.delimiter
+        return quoted.encode("utf-8" if self._foreign else self._codec.replace("-sig", ""), "surrogateescape")
+
+    def _records(self) -> Iterator[_Record]:
+        """Every record of the text that is sent, the header of the first file included."""
+        before = 0
+        for number, path in enumerate(self._files()):
+            last = skipped = 0
+            for fields, first, last in self._read(path):
+                if number and first == 1:
+                    skipped = last
+                    continue
+                yield _Record(fields, path, first, last, before + last - skipped)
+            before += last - skipped
+
+    def _read(self, path: Path) -> Iterator[tuple[tuple[str, ...], int, int]]:
+        """Every record of a file with the first and last line it stands on."""
         csv.field_size_limit(_LONGEST_FIELD)
-        with self._text() as file:
-            reader = csv.reader(file, delimiter=self.delimiter, quotechar=self.quote)
+        dialect: dict[str, Any] = {"delimiter": self.delimiter, "quotechar": self.quote}
+        if self.escape != self.quote:
+            dialect |= {"escapechar": self.escape, "doublequote": False}
+        with self._text(path) as file:
+            reader = csv.reader(file, **dialect)
             first = 1
             for fields in reader:
                 yield tuple(fields), first, reader.line_num
                 first = reader.line_num + 1
 
-    def _text(self) -> TextIO:
-        encoding = _PYTHON_NAMES.get(self.encoding.upper(), self.encoding)
-        return self.path.open(encoding=encoding, errors="surrogateescape", newline="")
+    def _text(self, path: Path) -> TextIO:
+        codec = "utf-8-sig" if self._foreign else self._codec
+        raw = io.BufferedReader(Stream(self._bytes(path)))
+        return io.TextIOWrapper(raw, encoding=codec, errors="surrogateescape", newline="")
 
-    def _must_exist(self) -> None:
-        folder = self.path.parent
-        if not folder.is_dir():
-            raise MisconfiguredError(
-                f"the source folder {folder} does not exist", hint="see [source] folder in the catalogue"
-            )
-        if not self.path.is_file():
-            raise DataRejectedError(f"{self.name} does not exist", hint=f"looked in {folder}")
-        try:
-            self.path.open("rb").close()
-        except OSError as error:
-            raise MisconfiguredError(f"cannot read {self.name}: {error.strerror}") from error
+
+def _difference(found: tuple[str, ...], expected: tuple[str, ...]) -> str:
+    missing = [repr(c) for c in expected if c not in found]
+    extra = [repr(c) for c in found if c not in expected]
+    said = [f"no column {', '.join(missing)}"] if missing else []
+    said += [f"unexpected column {', '.join(extra)}"] if extra else []
+    return " and ".join(said) or f"another order: {', '.join(found)}"

@@ -1,0 +1,243 @@
+"""CSV files as they come: dialects, encodings, compressed, many for one table."""
+
+# ruff: noqa: F401, F811
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from backports import zstd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl_jobs.errors import DataRejectedError, MisconfiguredError
+from etl_jobs.sources.csv import CsvSource
+from etl_jobs.sources.framing import ended, with_first_field, without_header
+from etl_jobs.tables import SourceSettings, Table
+from tests.support.jobs import Shop
+from tests.support.servers import database, warehouse
+from tests.support.sources import cut
+
+GOODS = {"id": "integer", "name": "text"}
+COMPRESSED: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": zstd.compress,
+}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, database: str) -> Shop:
+    return Shop(tmp_path, database)
+
+
+def source(folder: Path, *files: str, options: dict[str, str] | None = None, **of_table: str) -> CsvSource:
+    settings = SourceSettings(kind="csv", folder=folder, options=options or {})
+    return CsvSource(settings, Table(id=0, name="t", files=files, columns={}, source=of_table))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "expected"),
+    [
+        ('delimiter = "\\t"', "id\tname\n1\ta,b\n", "a,b"),
+        ('escape = "\\\\"', 'id,name\n1,"a\\"b"\n', 'a"b'),
+        ("quote = \"'\", delimiter = \"|\"", "id|name\n1|'a|''b'\n", "a|'b"),
+        ('null = "\\\\N"', "id,name\n1,\\N\n", None),
+        ('null = "NA"', 'id,name\n1,"NA"\n', "NA"),
+        ('encoding = "WIN1252"', "id,name\n1,€uro\n".encode("cp1252"), "€uro"),
+        ('encoding = "SJIS"', "id,name\n1,日本\n".encode("shift_jis"), "日本"),
+        ('encoding = "UTF-16"', "id,name\n1,日本\n".encode("utf-16"), "日本"),
+        ('encoding = "cp500"', "id,name\n1,é\n".encode("cp500"), "é"),
+    ],
+)  # fmt: skip
+def test_a_dialect_is_read_as_declared(shop: Shop, dialect: str, text: str | bytes, expected: str | None) -> None:
+    shop.source = f"csv = {{ {dialect} }}"
+    shop.table("goods", GOODS)
+    shop.file("goods.csv", text)
+
+    assert shop.load().status == 0
+    assert shop.rows("goods") == [(1, expected)]
+
+
+@pytest.mark.parametrize("ending", COMPRESSED)
+def test_compressed_files_are_read_as_plain_ones(shop: Shop, ending: str) -> None:
+    shop.table("goods", GOODS, f'file = "goods.csv.{ending}"')
+    shop.file(f"goods.csv.{ending}", COMPRESSED[ending](b"id,name\n1,pump\n2,valve\n"))
+
+    assert shop.load().status == 0
+    assert shop.rows("goods") == [(1, "pump"), (2, "valve")]
+
+
+@pytest.mark.parametrize("ending", COMPRESSED)
+def test_a_compressed_file_that_was_cut_leaves_the_table_and_says_how_far_it_went(shop: Shop, ending: str) -> None:
+    shop.table("goods", GOODS, f'file = "goods.csv.{ending}"\nmin_rows = 1')
+    shop.file(f"goods.csv.{ending}", COMPRESSED[ending](b"id,name\n1,pump\n"))
+    assert shop.load().status == 0
+    rows = "".join(f"{n},{n * 7919 % 99991}\n" for n in range(200_000))
+    whole = COMPRESSED[ending](f"id,name\n{rows}".encode())
+    shop.file(f"goods.csv.{ending}", whole[: len(whole) * 2 // 3])
+
+    ended = shop.load()
+
+    assert (ended.status, shop.rows("goods")) == (65, [(1, "pump")])
+    assert f"goods.csv.{ending} is broken" in ended.stderr
+    assert "bytes of text)" in ended.stderr
+
+
+def test_a_bad_row_of_a_compressed_file_is_named_by_its_line(shop: Shop) -> None:
+    shop.table("goods", GOODS, 'file = "goods.csv.gz"')
+    shop.file("goods.csv.gz", gzip.compress(b'id,name\n1,"a\nb"\nx,c\n'))
+
+    assert "goods.csv.gz line 4, column 'id', value 'x'" in shop.load().stderr
+
+
+def test_a_pattern_reads_all_its_files_as_one(shop: Shop) -> None:
+    shop.table("goods", {"file": "text", **GOODS}, 'file = ["old.csv", "new/*.csv*"]\nsource.file_column = "file"')
+    (shop.folder / "new").mkdir()
+    shop.file("old.csv", b'\xef\xbb\xbfid,name\r\n1,"a ""x""\r\n2,b"')
+    shop.file("new/2.csv", "id,name\r\n2,c")
+    shop.file("new/10.csv.gz", gzip.compress(b'\xef\xbb\xbf"id","name"\r\n3,d\r\n4,"e\r\n"\r\n'))
+    shop.file("new/3.csv", "id,name\r\n")
+
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert sorted(shop.rows("goods"), key=lambda row: row[1]) == [
+        ("old.csv", 1, 'a "x"\r\n2,b'),
+        ("new/2.csv", 2, "c"),
+        ("new/10.csv.gz", 3, "d"),
+        ("new/10.csv.gz", 4, "e\r\n"),
+    ]
+
+
+def test_a_bad_row_is_found_in_its_own_file(shop: Shop) -> None:
+    shop.table("goods", {"file": "text", **GOODS}, 'file = "*.csv"\nkey = ["id"]\nsource.file_column = "file"')
+    shop.file("a.csv", 'id,name\n1,"x\ny"\n2,b')
+    shop.file("b.csv", '"id",name\n3,c\nz,d\n')
+    assert f"{shop.folder}/b.csv line 3, column 'id', value 'z'" in shop.load().stderr
+
+    shop.file("b.csv", '"id",name\n3,c\n2,d\n')
+    said = shop.load().stderr
+
+    assert f"{shop.folder}/a.csv line 4 (2); {shop.folder}/b.csv line 3 (2)" in said
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ("id,title\n2,b\n", "no column 'name' and unexpected column 'title'"),
+        ("name,id\nb,2\n", "another order: name, id"),
+        ("", "b.csv is empty"),
+        ("2,b\n", "no column 'id', 'name'"),
+    ],
+)
+def test_a_header_that_differs_names_its_file(shop: Shop, second: str, said: str) -> None:
+    shop.table("goods", GOODS, 'file = "*.csv"')
+    shop.file("a.csv", "id,name\n1,a\n")
+    shop.file("b.csv", second)
+
+    ended = shop.load()
+
+    assert (ended.status, shop.rows("goods")) == (65, [])
+    assert "b.csv" in ended.stderr
+    assert said in ended.stderr
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    with pytest.raises(DataRejectedError, match=r"no file in .* matches '\*\.txt'"):
+        source(tmp_path, "*.txt").columns()
+    with pytest.raises(MisconfiguredError, match="there is no encoding 'UTF9'"):
+        source(tmp_path, "a.csv", options={"encoding": "UTF9"})
+    with pytest.raises(MisconfiguredError, match="file_column needs a dialect"):
+        source(tmp_path, "a.csv", options={"escape": "\\"}, file_column="file")
+    (tmp_path / "b.csv").write_bytes("id\n".encode("utf-16") + b"x")
+    with pytest.raises(DataRejectedError, match="not utf-16 text"):
+        list(source(tmp_path, "b.csv", options={"encoding": "utf-16"}).blocks())
+
+
+def test_a_missing_library_is_one_line_that_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "compression", None)
+    monkeypatch.setitem(sys.modules, "backports", None)
+    (tmp_path / "a.csv.zst").write_bytes(zstd.compress(b"id\n1\n"))
+    with pytest.raises(MisconfiguredError) as caught:
+        source(tmp_path, "a.csv.zst").columns()
+
+    assert caught.value.message == "a.csv.zst needs backports, which is not installed"
+    assert caught.value.hint == "pip install 'etl-run[zst]'"
+
+
+def test_the_fingerprint_changes_with_any_file(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("id\n1\n")
+    many = source(tmp_path, "*.csv")
+    seen = {many.fingerprint(), many.fingerprint()}
+    (tmp_path / "b.csv").write_text("id\n11\n")
+    seen.add(many.fingerprint())
+    (tmp_path / "c.csv").write_text("id\n")
+    seen.add(many.fingerprint())
+
+    assert len(seen) == 3
+    assert many.size() == 5 + 6 + 3
+    assert source(tmp_path, "a.csv").size() == 5
+
+
+def test_a_large_compressed_file_is_read_in_little_memory(tmp_path: Path) -> None:
+    row = b'1,"some text ""in quotes"""\n'
+    with gzip.open(tmp_path / "big.csv.gz", "wb", compresslevel=1) as file:
+        file.write(b"id,name\n")
+        for _ in range(64):
+            file.write(row * 16_384)
+    big = source(tmp_path, "big.csv.gz", file_column="file")
+
+    tracemalloc.start()
+    sent = sum(map(len, big.blocks()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert sent == 64 * 16_384 * (len(row) + len(b'"big.csv.gz",')) + len(b'id,name\n"big.csv.gz",')
+    assert peak < 12_000_000
+
+
+records = st.lists(st.lists(st.text('a",\n\r', max_size=4), min_size=2, max_size=2), max_size=5)
+
+
+def written(rows: list[list[str]]) -> bytes:
+    """The rows as CSV, every field in quotes."""
+    quoted = [['"' + field.replace('"', '""') + '"' for field in row] for row in rows]
+    return "".join(",".join(row) + "\n" for row in quoted).encode()
+
+
+@given(rows=records, data=st.data())
+def test_records_are_found_wherever_blocks_are_cut(rows: list[list[str]], data: st.DataObject) -> None:
+    header = [["h\n1", 'h"2']]
+    text = written(header + rows)
+
+    cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=4))
+    less = b"".join(without_header(cut(text, cuts), quote=b'"', escape=b'"'))
+    more = b"".join(with_first_field(cut(text, cuts), b'"f\'",', quote=b'"'))
+    assert less == written(rows)
+    assert more == written([["f'", *row] for row in header + rows])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_header_ends_at_any_end_of_line(end: str) -> None:
+    text = f'a,"b{end}"{end}1,2{end}'.encode()
+    for at in range(len(text) + 1):
+        assert b"".join(without_header(cut(text, [at]), quote=b'"', escape=b'"')) == f"1,2{end}".encode()
+    escaped = f'a,"b\\"{end}"{end}1{end}'.encode()
+    assert b"".join(without_header([escaped], quote=b'"', escape=b"\\")) == f"1{end}".encode()
+
+
+def test_a_text_gets_its_last_end_of_line() -> None:
+    assert b"".join(ended([b"a", b"b"])) == b"ab\n"
+    assert b"".join(ended([b"a\r\n"])) == b"a\r\n"
+    assert b"".join(ended([b"a\r\nb"])) == b"a\r\nb\r\n"
+    assert b"".join(ended([])) == b""
