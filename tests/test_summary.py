@@ -250,6 +250,8 @@ def test_a_run_whose_end_nobody_saw_is_shown_as_far_as_it_came(tmp_path: Path) -
     assert lines[-1].startswith("LOST  1 ok · 5 lost in 4.0s")
     assert any(line.startswith("?   table-0         1    0.0s    4.0s") for line in lines)
     assert any(line.startswith("?   marts        lost: the run ended before it could start") for line in lines)
+    assert [line.split("  ")[0] for line in lines if line.startswith("? ") and line[2] != " "] == ["? table-0"]
+    assert not any("decided by" in line for line in lines)
 
 
 def test_a_run_that_is_going_on_shows_what_is_open(tmp_path: Path) -> None:

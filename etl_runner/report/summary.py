@@ -46,8 +46,8 @@ def summary_lines(
     timeline: Timeline, *, home: Home, look: Look, cwd: Path | None = None, everything: bool = False
 ) -> list[Line]:
     """The lines of the summary; a run that was cut short is shown as far as it came."""
-    cancelled = timeline.finished is not None and timeline.finished.status is RunStatus.CANCELLED
-    path = () if cancelled else deciding_path(timeline)  # a signal decided the length of a cancelled run
+    ended = timeline.finished is not None and timeline.finished.status is not RunStatus.CANCELLED
+    path = deciding_path(timeline) if ended else ()  # else a signal decided its length, or nothing yet
     return [
         *table(timeline, path, look, everything=everything),
         *findings(timeline, path, look),
@@ -58,8 +58,8 @@ def summary_lines(
 
 
 def failures(timeline: Timeline, *, home: Home, look: Look, cwd: Path) -> Iterator[Line]:
-    """For each failed job: how it ended, where its log is, the end of it."""
-    failed = [t for t in timeline.tracks.values() if t.outcome is not None and t.outcome.is_failure]
+    """For each failed job: how it ended, where its log is, the end of it. One that never started has no more to say."""
+    failed = [t for t in timeline.tracks.values() if t.tries and t.outcome is not None and t.outcome.is_failure]
     for track in failed[:MOST_TAILS]:
         yield from _failure(timeline, track, home=home, look=look, cwd=cwd)
         yield []
@@ -73,20 +73,17 @@ def _failure(timeline: Timeline, track: Track, *, home: Home, look: Look, cwd: P
     end = track.finished
     assert end is not None
     why = words.ending_words(track.job, end, error=words.error_of(track.exited))
-    if track.tries:
-        why += f", {words.duration(track.seconds)}"
+    why += f", {words.duration(track.seconds)}"
     head: Line = [
         (f"{look.glyphs.of(end.outcome)} {words.clean(track.job.name)}", f"bold {STYLES[end.outcome]}"),
         (f"  {why}", ""),
     ]
-    path = short_path(home.log(timeline.run, end.job, end.attempt), cwd=cwd) if end.attempt else ""
+    path = short_path(home.log(timeline.run, end.job, end.attempt), cwd=cwd)
     taken = sum(words.cells(text) for text, _ in head)
     room = look.width - taken - words.cells(path)
-    if path and room >= 2:
+    if room >= 2:
         yield [*head, (" " * min(room, 6) + path, "dim")]
     else:
         yield fitted(head, look.width, more=look.glyphs.more)
-        if path:
-            yield [(f"  {path}", "dim")]  # whole, to be copied
-    if end.attempt:
-        yield from Lines(timeline, look, home=home).tail(end.job, end.attempt, indent=2)
+        yield [(f"  {path}", "dim")]  # whole, to be copied
+    yield from Lines(timeline, look, home=home).tail(end.job, end.attempt, indent=2)
