@@ -29,6 +29,7 @@ COMMANDS: dict[str, Entry] = {
     "job": Entry("Run", "Run one job, e.g. etl-run job table --id 3.", "job:job"),
     "retry": Entry("Run", "Run again what failed, was blocked, cancelled or lost in the last run.", "retry:retry"),
     "stop": Entry("Run", "End a run of another terminal.", "stop:stop"),
+    "backfill": Entry("Run", "Run a job over intervals of the past.", "backfill:backfill"),
     "plan": Entry("Look", "Show what would run, in which order, and for how long.", "plan:plan"),
     "history": Entry("Look", "List past runs, or one job's past.", "history:history"),
     "show": Entry("Look", "Show one run, or one job of it.", "show:show"),
