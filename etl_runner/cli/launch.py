@@ -27,6 +27,7 @@ from etl_runner.runner import Executor, Runner
 from etl_runner.scheduler import Scheduler
 from etl_runner.secrecy import secrets_in
 from etl_runner.signals import hold_signals
+from etl_runner.streams import silence
 
 
 def launch(
@@ -195,7 +196,15 @@ def _show_summary(plan: Plan, run: int, home: Home, settings: Settings) -> None:
         return
     with LedgerReader.open(home.ledger) as reader:
         records = reader.records(run)
-    click.echo(render_summary(plan, records, home=home, stream=sys.stdout))
+    try:
+        click.echo(render_summary(plan, records, home=home, stream=sys.stdout))
+        sys.stdout.flush()
+    except OSError as error:  # the exit status stays the run's
+        silence(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            says = f"etl-run: cannot write the summary: {error.strerror}; see it with etl-run show {run}"
+            with suppress(OSError):
+                click.echo(says, err=True)
 
 
 def _link_latest(home: Home, run: int) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import signal
 import sys
 from collections.abc import Iterator, MutableMapping
+from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
 import click
@@ -14,6 +16,7 @@ from etl_runner import __version__
 from etl_runner.cli.options import Settings, common_options, json_wanted
 from etl_runner.errors import EtlError
 from etl_runner.signals import die_of
+from etl_runner.streams import complete_streams, flush, silence
 
 
 class Entry(NamedTuple):
@@ -43,6 +46,9 @@ EPILOG = (
     "Exit statuses: 0 all good, 1 a job failed, 2 wrong use or config (nothing ran), 75 another run holds the lock, "
     "129/130/143 ended by a signal."
 )
+
+
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.ENXIO)
 
 
 class LazyCommands(MutableMapping[str, click.Command]):
@@ -86,7 +92,8 @@ class Cli(click.Group):
         try:
             return super().invoke(ctx)
         except EtlError as error:
-            show_error(error, json=json_wanted(ctx))
+            with suppress(OSError):  # nobody can hear it: the exit status says it, too
+                show_error(error, json=json_wanted(ctx))
             ctx.exit(error.exit_status)
 
 
@@ -112,18 +119,40 @@ def show_error(error: EtlError, *, json: bool) -> None:
 
 def main(*before: str) -> NoReturn:
     """Run the command line, with `before` in front of its words, and exit."""
+    complete_streams()
     try:
-        status = cli.main([*before, *sys.argv[1:]], prog_name="etl-run", standalone_mode=False)
-        sys.stdout.flush()
-    except click.ClickException as error:
-        error.show()
-        status = error.exit_code
-    except click.exceptions.Exit as ended:
-        status = ended.exit_code
+        status = _run([*before, *sys.argv[1:]])
+        if error := flush(sys.stdout):
+            raise error
     except (click.Abort, KeyboardInterrupt):
         die_of(signal.SIGINT)
     except BrokenPipeError:
         die_of(signal.SIGPIPE)
-    if isinstance(status, int) and status < 0:
+    except OSError as error:
+        if error.filename is not None or error.errno not in _CANNOT_WRITE:
+            raise
+        status = _cannot_write(error)
+    flush(sys.stderr)
+    if status < 0:
         die_of(-status)
-    sys.exit(status if isinstance(status, int) else 0)
+    sys.exit(status)
+
+
+def _run(words: list[str]) -> int:
+    try:
+        status = cli.main(words, prog_name="etl-run", standalone_mode=False)
+    except click.ClickException as error:
+        with suppress(OSError):
+            error.show()
+        return error.exit_code
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    return status if isinstance(status, int) else 0
+
+
+def _cannot_write(error: OSError) -> int:
+    """Say that the answer could not be written, and drop it."""
+    silence(sys.stdout)
+    with suppress(OSError):
+        click.echo(f"etl-run: cannot write the answer: {error.strerror}", err=True)
+    return 1
