@@ -7,7 +7,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -162,8 +162,21 @@ def make_folder(folder: Path) -> None:
     """Create the home, and keep it out of version control. A folder of another name was there for others first."""
     if folder.is_dir() and (folder.name != ".etl" or (folder / ".gitignore").exists()):
         return
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
+    for path in made:
+        _synchronize(path.parent)  # or a power cut takes the folder, and with it all that is safe in it
     (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+
+
+def _synchronize(folder: Path) -> None:
+    """Have the names in a folder on the disk; some file systems cannot do that, and need not."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:
