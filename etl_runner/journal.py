@@ -35,8 +35,9 @@ class Sink(Protocol):
 class Journal:
     """Numbers events, has them written by one thread in order, and tells the sinks what is written.
 
-    What comes while a write is going on is written together after it: one transaction, not one for each event. Nobody
-    is told what `masker` hides.
+    What comes while a write is going on is written together after it: one transaction, not one for each event. What
+    could not be written is written with what comes next, so that what is remembered has no holes. Nobody is told what
+    `masker` hides.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Journal:
         self._seq = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._waiting: list[Record] = []
+        self._unwritten: list[Record] = []
         self._durable = False
         self._writing: asyncio.Task[None] | None = None
         self._error: Exception | None = None
@@ -73,7 +75,7 @@ class Journal:
         """Write what still waits, where the run was left by an error, and let go of the thread."""
         self._thread.shutdown()
         with suppress(EtlError):
-            self._memory.append(self._waiting, durable=True)
+            self._append(self._waiting, durable=True)
 
     async def _write(self) -> None:
         """Write until nothing waits. The sinks hear of it also where the ledger failed: people look at them."""
@@ -82,10 +84,16 @@ class Journal:
             records, self._waiting = self._waiting, []
             durable, self._durable = self._durable, False
             try:
-                await loop.run_in_executor(self._thread, partial(self._memory.append, records, durable=durable))
+                await loop.run_in_executor(self._thread, partial(self._append, records, durable=durable))
             except Exception as error:  # raised by the next `take`, where the runner can act on it
                 self._error = self._error or error
             self._sinks.tell(records)
+
+    def _append(self, records: Sequence[Record], *, durable: bool) -> None:
+        """In the writing thread: write these, and before them what could not be written so far."""
+        self._unwritten += records
+        self._memory.append(tuple(self._unwritten), durable=durable)
+        self._unwritten.clear()
 
     def _record(self, event: Event) -> Record:
         self._seq += 1

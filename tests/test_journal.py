@@ -123,6 +123,31 @@ async def test_the_error_of_a_write_nobody_waited_for_is_raised_by_the_next_take
     taken.close()
 
 
+async def test_what_could_not_be_written_is_written_with_what_comes_next() -> None:
+    memory, heard = Memory(LedgerError("disk full"), LedgerError("disk full")), Heard()
+    taken = journal(memory, heard)
+    for _ in range(2):
+        with pytest.raises(LedgerError):
+            await taken.take([event()], durable=True)
+
+    await taken.take([event()], durable=True)
+
+    assert memory.writes[-1] == ([1, 2, 3], True)
+    assert heard.seqs == [1, 2, 3]
+    taken.close()
+
+
+async def test_closing_tries_once_more_to_write_what_could_not_be_written() -> None:
+    memory, heard = Memory(LedgerError("disk full")), Heard()
+    taken = journal(memory, heard)
+    with pytest.raises(LedgerError):
+        await taken.take([event()], durable=True)
+
+    taken.close()
+
+    assert memory.writes[-1] == ([1], True)
+
+
 async def test_closing_writes_what_still_waits() -> None:
     memory, heard = Memory(), Heard()
     taken = journal(memory, heard)
