@@ -307,7 +307,7 @@ async def test_nothing_stays_open_after_many_attempts(run: Run, tmp_path: Path) 
 async def test_memory_is_limited(tmp_path: Path) -> None:
     executor = KeeperExecutor(trouble=tmp_path / "trouble")
     limited = msgspec.structs.replace(
-        order(tmp_path, sys.executable, "-c", "x = bytearray(300 << 20); print('got it')"), memory=100 << 20
+        order(tmp_path, sys.executable, "-c", "x = bytearray(300 << 20); print('got', 'it')"), memory=100 << 20
     )
 
     exited = await executor.run(limited, Told().control)

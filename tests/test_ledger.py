@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from etl_runner import ledger as package
 from etl_runner.errors import LedgerError, UsageError
 from etl_runner.events import AttemptStarted, Record
 from etl_runner.ledger import Ledger, LedgerReader, RunState, prune
@@ -84,6 +86,16 @@ def test_the_latest_runs_come_first_and_of_one_pipeline_if_asked(home: Home) -> 
         assert [run.id for run in reader.runs(limit=2)] == [3, 2]
         assert [run.id for run in reader.runs(pipeline="a")] == [3, 1]
         assert (reader.last_run(pipeline="b"), reader.last_run(pipeline="c")) == (2, None)
+
+
+def test_the_last_run_of_a_profile_is_found(home: Home) -> None:
+    for profile in ("prod", "", "dev"):
+        past_run(home, plan("x", profile=profile))
+
+    with LedgerReader.open(home.ledger) as reader:
+        found = [reader.last_run(profile=profile) for profile in ("prod", "", "dev", None, "qa")]
+
+    assert found == [1, 2, 3, 3, None]
 
 
 def test_values_of_job_environments_are_not_kept(home: Home) -> None:
@@ -677,3 +689,11 @@ def test_a_cancelled_run_is_told_as_such(home: Home) -> None:
 
     with LedgerReader.open(home.ledger) as reader:
         assert (reader.run(1).state, reader.run(1).exit) == (RunState.CANCELLED, 130)
+
+
+def test_placeholders_have_no_numbers() -> None:
+    """Python 3.14 refuses `?1` where the values are a sequence."""
+    folder = Path(package.__file__).parent
+    sources = [*folder.rglob("*.py"), *folder.rglob("*.sql")]
+
+    assert [path.name for path in sources if re.search(r"\?\d", path.read_text(encoding="utf-8"))] == []

@@ -203,9 +203,10 @@ _OPEN = """
     SELECT id FROM run
     WHERE NOT EXISTS (SELECT 1 FROM event WHERE event.run = run.id AND event.name = 'run_finished') ORDER BY id
 """
-_LAST_RUN = """
+_PROFILE = "coalesce(json_extract(p.body, '$.profile'), '')"
+_LAST_RUN = f"""
     SELECT r.id FROM run r JOIN plan p ON p.hash = r.plan
-    WHERE r.pipeline = coalesce(?1, r.pipeline) AND (?2 IS NULL OR json_extract(p.body, '$.profile') = ?2)
+    WHERE r.pipeline = coalesce(?, r.pipeline) AND {_PROFILE} = coalesce(?, {_PROFILE})
     ORDER BY r.id DESC LIMIT 1
 """
 _OLDER = """

@@ -163,6 +163,7 @@ def python(code: str, *args: object, wrap: Sequence[str] = ()) -> subprocess.Pop
 def drop_root() -> None:
     """From now on this process may write only where everybody may. To be called after the imports."""
     migrations()  # nobody else may be allowed to read our own files
+    Path("/").as_uri()  # nor Python's own, which it imports late
     if os.getuid() == 0:
         os.setgroups([])
         os.setgid(65534)
