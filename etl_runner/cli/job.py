@@ -10,7 +10,7 @@ import msgspec
 from etl_runner.cli.context import Opened, open_pipeline
 from etl_runner.cli.exclusive import IfRunning, if_running_option
 from etl_runner.cli.options import Settings, common_options, remember
-from etl_runner.cli.run import plan_options, unique
+from etl_runner.cli.plan_options import plan_options, unique
 from etl_runner.errors import UsageError
 from etl_runner.model import Job, Plan
 from etl_runner.pipeline.pipeline import shown_values

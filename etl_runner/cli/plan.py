@@ -10,7 +10,7 @@ import click
 
 from etl_runner.cli.context import Opened, open_pipeline
 from etl_runner.cli.options import Settings, common_options
-from etl_runner.cli.run import Pairs, Seconds, unique
+from etl_runner.cli.plan_options import Pairs, Seconds, unique
 from etl_runner.model import Plan
 
 FORMATS = ("tree", "mermaid", "dot", "json")

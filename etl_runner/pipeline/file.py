@@ -5,7 +5,12 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from etl_runner.model import When
-from etl_runner.pipeline import durations, sizes
+from etl_runner.pipeline.durations import EXPECTED as A_DURATION
+from etl_runner.pipeline.durations import LONGEST
+from etl_runner.pipeline.durations import PATTERN as DURATION
+from etl_runner.pipeline.sizes import EXPECTED as A_SIZE
+from etl_runner.pipeline.sizes import LARGEST
+from etl_runner.pipeline.sizes import PATTERN as SIZE
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 WORD = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -18,12 +23,12 @@ def _expected(what: str) -> Meta:
 Text = Annotated[str, Meta(min_length=1), _expected("text")]
 Texts = Annotated[Text | list[Text], _expected("text or a list of texts")]
 Duration = Annotated[
-    Annotated[str, Meta(pattern=durations.PATTERN)] | Annotated[float, Meta(ge=0, le=durations.LONGEST)],
-    _expected(durations.EXPECTED),
+    Annotated[str, Meta(pattern=DURATION)] | Annotated[float, Meta(ge=0, le=LONGEST)],
+    _expected(A_DURATION),
 ]
 Size = Annotated[
-    Annotated[str, Meta(pattern=sizes.PATTERN)] | Annotated[int, Meta(ge=1, le=sizes.LARGEST)],
-    _expected(sizes.EXPECTED),
+    Annotated[str, Meta(pattern=SIZE)] | Annotated[int, Meta(ge=1, le=LARGEST)],
+    _expected(A_SIZE),
 ]
 Module = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"), _expected("a module such as psycopg")]
 Switch = Annotated[bool, _expected("true or false")]
