@@ -67,7 +67,7 @@ def data_version(place: Place) -> str | None:
     )
 
 
-def stop(place: Place) -> bool:
+def stop_server(place: Place) -> bool:
     """Stop the server in its orderly way, and come back when none of its processes is left.
 
     False if it goes on, because it was started where we cannot see it (another container).

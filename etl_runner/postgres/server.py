@@ -11,8 +11,8 @@ from typing import NoReturn
 from msgspec import Struct
 
 from etl_runner.errors import WarehouseError
-from etl_runner.postgres import cluster
 from etl_runner.postgres.binaries import find_binaries
+from etl_runner.postgres.cluster import data_version, ensure_running, stop_server
 from etl_runner.postgres.complaint import complaint
 from etl_runner.postgres.locks import drop, holders, is_free, locked, open_lock, share, take
 from etl_runner.postgres.place import Place, find, prepare, url_of
@@ -82,7 +82,7 @@ class EmbeddedPostgres:
             use = open_lock(place.use, place.account)
             try:
                 share(use)
-                cluster.ensure_running(place, self._env, gate=gate)
+                ensure_running(place, self._env, gate=gate)
                 if pin:
                     place.pinned.touch(mode=0o600)
             except BaseException:
@@ -92,7 +92,7 @@ class EmbeddedPostgres:
         return place, use
 
     def _server(self, place: Place) -> Server:
-        binaries = find_binaries(self._env, major=cluster.data_version(place))
+        binaries = find_binaries(self._env, major=data_version(place))
         return Server(url=url_of(place), psql=binaries.program("psql"))
 
     def _explain(self, error: OSError) -> NoReturn:
@@ -109,7 +109,7 @@ def _let_go(place: Place, use: int) -> None:
     """Give up a use (the gate is held); stop the server if it was the last."""
     try:
         if take(use) and not place.pinned.exists():
-            cluster.stop(place)
+            stop_server(place)
     finally:
         drop(use)
 
@@ -124,7 +124,7 @@ def _stop(place: Place, *, force: bool) -> bool:
                 "the warehouse's server is in use" + (f" by process {pids}" if pids else ""),
                 hint="wait for the runs to end, or end their sessions too: etl-run db stop --force",
             )
-        if not cluster.stop(place):
+        if not stop_server(place):
             raise WarehouseError(
                 f"the server in {place.base} was started in another container and cannot be stopped from here",
                 hint="run etl-run db stop there",
