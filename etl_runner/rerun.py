@@ -16,7 +16,7 @@ _ASPECTS = (
     ("folder", ("cwd",)),
     ("environment", ("env",)),
     ("needs", ("needs", "when", "optional")),
-    ("limits", ("timeout", "grace", "retry", "pools", "memory", "pids")),
+    ("limits", ("timeout", "grace", "retry", "pools", "memory", "pids", "log_limit")),
 )
 
 

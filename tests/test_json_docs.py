@@ -22,13 +22,14 @@ DOC = (Path(__file__).parents[1] / "docs" / "json.md").read_text(encoding="utf-8
 EXAMPLES: dict[str, Any] = {
     name: json.loads(text) for name, text in re.findall(r"<!-- document: (.+?) -->\n```json\n(.+?)```", DOC, re.DOTALL)
 }
+FREE = ("counts", "metrics", "params", "pools", "seconds_by_workers")
 NEVER_PRINTED = (AttemptReported, DeadlinePassed)
 
 
 def shape(value: object) -> object:
-    """The keys of a document, all the way down; lists by their first entry. Counts and metrics are free."""
+    """The keys of a document, all the way down; lists by their first entry. Some have any keys."""
     if isinstance(value, dict):
-        return {key: None if key in ("counts", "metrics") else shape(inner) for key, inner in value.items()}
+        return {key: None if key in FREE else shape(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [shape(inner) for inner in value[:1] if isinstance(inner, dict)]
     return None
@@ -52,6 +53,36 @@ def test_documents_have_the_fields_the_docs_say(name: str, arguments: list[str],
     told = CliRunner().invoke(cli, [*arguments, "-o", "json", "-c", str(tmp_path / "etl.toml")], env={"ETL_HOME": None})
 
     assert shape(json.loads(told.stdout)) == shape(EXAMPLES[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "text"),
+    [
+        ("plan", ["plan"], '[phases]\nsub = {}\n[jobs.a]\nphase = "sub"\nrun = "true"\n'),
+        ("check", ["check"], '[jobs.a]\nrun = "true"\n'),
+        ("check, with problems", ["check"], '[jobs.a]\nrun = "true"\nned = 1\n'),
+        ("db url", ["db", "url"], ""),
+        ("db stop", ["db", "stop"], ""),
+    ],
+)
+def test_documents_about_the_file_and_the_warehouse_do_too(
+    name: str, arguments: list[str], text: str, tmp_path: Path
+) -> None:
+    (tmp_path / "etl.toml").write_text('[pipeline]\nname = "warehouse"\n' + text)
+    past_run(Home(tmp_path / ".etl"), plan("a"))
+    env = {"ETL_HOME": None, "DATABASE_URL": "postgresql://host/db"}
+
+    told = CliRunner().invoke(cli, [*arguments, "-o", "json", "-c", str(tmp_path / "etl.toml")], env=env)
+
+    assert shape(json.loads(told.stdout)) == shape(EXAMPLES[name])
+
+
+def test_every_document_has_its_version_and_an_example() -> None:
+    tested = {"history", "history JOB", "show", "logs", "plan", "check", "check, with problems", "db url", "db stop"}
+
+    assert EXAMPLES.keys() == tested | {"stop"}  # stop needs a real run: tests/test_stop.py
+    assert {example["version"] for example in EXAMPLES.values()} == {1}
+    assert shape(EXAMPLES["stop"]["run"]) == shape(EXAMPLES["show"]["run"])
 
 
 @pytest.mark.parametrize("event", [event for event in get_args(Event) if event not in NEVER_PRINTED])

@@ -56,7 +56,7 @@ def test_url_and_stop_speak_json(project: Path) -> None:
 
     assert said["embedded"] is True
     assert said["url"].startswith("postgresql:///warehouse?host=")
-    assert stopped == {"stopped": True}
+    assert stopped == {"version": 1, "stopped": True}
 
 
 def test_url_of_a_named_server_starts_nothing(open_folder: Path) -> None:

@@ -54,7 +54,9 @@ def test_now_does_not_wait_for_the_grace_and_leaves_a_finished_record(tmp_path: 
     stopped = project.run("stop", "1", "--now", "-o", "json")
 
     assert running.poll() == -signal.SIGTERM
-    run = json.loads(stopped.stdout)["run"]
+    document = json.loads(stopped.stdout)
+    run = document["run"]
+    assert (document.keys(), document["version"]) == ({"version", "run"}, 1)
     assert (run["run"], run["state"], run["exit"]) == (1, "cancelled", 143)
     running.communicate(timeout=30)
 

@@ -36,7 +36,7 @@ def url(settings: Settings) -> None:
     named = environment(os.environ)
     dsn = named or _ready(settings).url()
     if settings.json:
-        click.echo(json.dumps({"url": dsn, "embedded": named is None}))
+        click.echo(json.dumps({"version": 1, "url": dsn, "embedded": named is None}))
         return
     click.echo(dsn)
     if named is None and not settings.quiet:
@@ -68,7 +68,7 @@ def stop(settings: Settings, force: bool) -> None:
     """Stop the embedded server. Refused while runs are using it; its data stays."""
     stopped = _embedded(settings).stop(force=force)
     if settings.json:
-        click.echo(json.dumps({"stopped": stopped}))
+        click.echo(json.dumps({"version": 1, "stopped": stopped}))
     elif not settings.quiet:
         click.echo("stopped" if stopped else "the embedded server is not running")
 

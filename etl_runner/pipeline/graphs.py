@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from etl_runner.model import Plan
+from etl_runner.model import Job, Plan
 from etl_runner.pipeline.groups import Group, groups
 
 
@@ -53,12 +53,18 @@ def draw_dot(plan: Plan) -> str:
 
 def plan_document(plan: Plan, *, estimates: Mapping[str, float] = {}) -> dict[str, Any]:
     """The plan as a JSON-ready document. Of each job's environment only the names are shown: values may be secret."""
-    document: dict[str, Any] = {"version": 1, **msgspec.to_builtins(plan)}
-    for job, shown in zip(plan.jobs, document["jobs"], strict=True):
-        shown["env"] = sorted(job.env)
-        if job.name in estimates:
-            shown["expected_seconds"] = round(estimates[job.name], 3)
-    return document
+    jobs = [_job_document(job, estimates.get(job.name)) for job in plan.jobs]
+    return {"version": 1, **_fields(plan), "jobs": jobs}
+
+
+def _job_document(job: Job, expected: float | None) -> dict[str, Any]:
+    seconds = None if expected is None else round(expected, 3)
+    return {**_fields(job), "env": sorted(job.env), "retry": _fields(job.retry), "expected_seconds": seconds}
+
+
+def _fields(of: Struct) -> dict[str, Any]:
+    """All of its fields, also where they have their usual values."""
+    return {name: msgspec.to_builtins(getattr(of, name)) for name in of.__struct_fields__}
 
 
 def _by_phase(plan: Plan, drawn: tuple[Group, ...]) -> Iterator[tuple[str, list[Group]]]:

@@ -97,11 +97,11 @@ class Lines:
         limit = self._timeline.plan.timeout
         if event.force:
             text = f"killing {running}"
-        elif event.reason is StopReason.SIGNAL and event.signal is None:
-            text = f"nothing more can be remembered: stopping {running}"
-        elif event.reason is StopReason.SIGNAL:
+        elif event.signal is not None:
             again = "Ctrl+C again" if event.signal == 2 else f"{words.signal_name(event.signal)} again"
             text = f"stopping {running} ({again} to kill)"
+        elif event.reason is StopReason.SIGNAL:
+            text = f"nothing more can be remembered: stopping {running}"
         elif event.reason is StopReason.RUN_TIMEOUT:
             text = f"the run's time{f' ({words.limit(limit)})' if limit else ''} is over: stopping {running}"
         elif event.reason is StopReason.FAIL_FAST:
