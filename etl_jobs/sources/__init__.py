@@ -9,7 +9,7 @@ from etl_jobs.tables import Catalogue, Table
 
 
 class Source(Protocol):
-    """One table's rows as CSV text, readable any number of times with the same content.
+    """One table's rows as CSV text, readable any number of times: with the same content where it is a file.
 
     `name` is what messages call it: a file's path or the like. `delimiter`, `quote`, `escape`, `null` and
     `encoding` are the text's dialect, in PostgreSQL's words.
@@ -31,7 +31,10 @@ class Source(Protocol):
         ...
 
     def fingerprint(self) -> str:
-        """A short text that changes when the content may have changed; cheap."""
+        """A short text that changes when the content may have changed; cheap.
+
+        Empty where only reading everything could tell: such a source must never be taken for unchanged.
+        """
         ...
 
     def size(self) -> int | None:
@@ -44,12 +47,18 @@ class Source(Protocol):
 
 
 def open_source(catalogue: Catalogue, table: Table) -> Source:
-    """The source of a table, nothing read yet."""
+    """The source of a table, nothing read yet. What a source needs is imported here, where it is chosen."""
     settings = catalogue.source
-    if settings.kind == "sample":
-        from etl_jobs.sources.sample import SampleSource
+    match settings.kind:
+        case "sample":
+            from etl_jobs.sources.sample import SampleSource
 
-        return SampleSource(table.name, scale=settings.scale, seed=settings.seed)
-    from etl_jobs.sources.csv import CsvSource
+            return SampleSource(table.name, scale=settings.scale, seed=settings.seed)
+        case "postgresql":
+            from etl_jobs.sources.postgresql import PostgresSource
 
-    return CsvSource(settings, table)
+            return PostgresSource(settings, table)
+        case _:
+            from etl_jobs.sources.csv import CsvSource
+
+            return CsvSource(settings, table)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from etl_jobs.entries import NUMBER, TEXT, WHOLE, Entries, Kind
+from etl_jobs.entries import NUMBER, TEXT, TEXTS, WHOLE, Entries, Kind
 
 
 def _nothing_more(_where: str, _options: Mapping[str, Any], _entries: Entries) -> None:
@@ -34,6 +34,11 @@ def _check_csv(where: str, options: Mapping[str, Any], entries: Entries) -> None
         entries.problems.append(f"{where}: delimiter and quote are the same character")
 
 
+def _check_query(where: str, options: Mapping[str, Any], entries: Entries) -> None:
+    if "query" in options and ("table" in options or "schema" in options):
+        entries.problems.append(f"{where}: either `query` or `table` and `schema`")
+
+
 KINDS: dict[str, SourceKind] = {
     "csv": SourceKind(
         top={"folder": TEXT},
@@ -41,6 +46,12 @@ KINDS: dict[str, SourceKind] = {
         part={"delimiter": TEXT, "quote": TEXT, "escape": TEXT, "null": TEXT, "encoding": TEXT},
         table={"file_column": TEXT},
         check=_check_csv,
+    ),
+    "postgresql": SourceKind(
+        top={"url": TEXT},
+        needed=("url",),
+        table={"schema": TEXT, "table": TEXT, "query": TEXT, "lossy": TEXTS},
+        check_table=_check_query,
     ),
     "sample": SourceKind(top={"scale": NUMBER, "seed": WHOLE}),
 }

@@ -1,0 +1,144 @@
+"""Another PostgreSQL as source: a table or a query, piped from COPY to COPY as text."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import psycopg
+from psycopg import pq, sql
+from psycopg.conninfo import conninfo_to_dict
+
+from etl_jobs.errors import JobError, MisconfiguredError, UnavailableError
+from etl_jobs.sources.trail import Trail, coalesced
+from etl_jobs.sources.types import check_types
+from etl_jobs.tables import SourceSettings, Table
+from etl_jobs.warehouse import Session
+
+_BLOCK = 256 * 1024
+_SESSION = (
+    "SET default_transaction_read_only = on",
+    "SET TimeZone = 'UTC'",
+    "SET DateStyle = 'ISO, YMD'",
+    "SET IntervalStyle = 'postgres'",
+    "SET bytea_output = 'hex'",
+    "SET extra_float_digits = 1",
+    "SET statement_timeout = 0",
+)
+_CURES_ITSELF = ("08", "40", "53", "55", "57")
+
+
+class PostgresSource:
+    """One table or query of another server, its rows as CSV text."""
+
+    delimiter, quote, escape, null, encoding = ",", '"', '"', "", "UTF8"
+
+    def __init__(self, settings: SourceSettings, table: Table) -> None:
+        try:
+            found = conninfo_to_dict(settings.url)
+        except psycopg.Error:  # what it says may quote the password
+            raise MisconfiguredError(
+                "source.url is no connection string", hint="it looks like postgresql://user@host:5432/database"
+            ) from None
+        self._url, self._table, self._own_options = settings.url, table, "options" in found
+        self._query: str | None = table.source.get("query")
+        self._relation = table.source.get("table", table.name)
+        self._schema: str | None = table.source.get("schema")
+        shown = "a query" if self._query else ".".join(filter(None, (self._schema, self._relation)))
+        server = "/".join(str(found[key]) for key in ("host", "dbname") if found.get(key))
+        self.name = f"{server or 'postgresql'}: {shown}" + (f" for {table.name}" if self._query else "")
+        self._trail = Trail()
+
+    def columns(self) -> tuple[str, ...]:
+        with self._session() as session:
+            found = self._types(session)
+        lossy = self._table.source.get("lossy", ())
+        check_types(found, self._table.columns, table=self._table.name, source=self.name, lossy=lossy)
+        return tuple(found)
+
+    def blocks(self) -> Iterator[bytes]:
+        self._trail = Trail()
+        with self._session() as session:
+            statement = sql.SQL("COPY ({}\n) TO STDOUT (FORMAT csv, ENCODING 'UTF8')").format(self._select())
+            yield self._header(session)
+            yield from coalesced(_copied(session, statement), self._trail, size=_BLOCK)
+
+    def fingerprint(self) -> str:
+        return ""
+
+    def size(self) -> int | None:
+        if self._query:
+            return None
+        with self._session() as session:
+            row = session.execute("SELECT pg_table_size(to_regclass(%s))", [self._named().as_string()]).fetchone()
+        return int(row[0]) if row and row[0] is not None else None
+
+    def place(self, *, record: int | None = None, line: int | None = None) -> str:
+        where = f"row {record:,}" if record is not None else self._trail.at_line(line or 1)
+        return f"{self.name}, {where}"
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[Session]:
+        """A session that reads only; every error in it is said as one of the source, with what had been read."""
+        options = {} if self._own_options else {"options": ""}  # PGOPTIONS are meant for the warehouse
+        try:
+            with psycopg.connect(self._url, autocommit=True, connect_timeout=10, **options) as session:  # type: ignore[arg-type, unused-ignore]
+                for statement in _SESSION:
+                    session.execute(statement)
+                yield session
+        except psycopg.Error as error:
+            raise self._said(error) from error
+
+    def _said(self, error: psycopg.Error) -> JobError:
+        said = (error.diag.message_primary or str(error)).strip()
+        read = f" after {self._trail} were read" if self._trail.records else ""
+        message, state = f"the source {self.name} failed{read}: {said}", error.sqlstate or ""
+        if state.startswith(_CURES_ITSELF) or (not state and isinstance(error, psycopg.OperationalError)):
+            return UnavailableError(message, hint="the table is as it was")
+        return MisconfiguredError(message, hint=error.diag.message_hint or "")
+
+    def _types(self, session: Session) -> dict[str, str]:
+        """Every column with its type as the server writes it."""
+        described = session.execute(sql.SQL("SELECT * FROM ({}\n) AS q LIMIT 0").format(self._select()))
+        result = described.pgresult
+        assert result is not None
+        of = [(result.ftype(n), result.fmod(n)) for n in range(result.nfields)]
+        rows = session.execute(
+            "SELECT format_type(t, m) FROM unnest(%s::oid[], %s::int[]) WITH ORDINALITY AS f(t, m, n) ORDER BY n",
+            [[t for t, _ in of], [m for _, m in of]],
+        ).fetchall()
+        return {column.name: kind for column, (kind,) in zip(described.description or (), rows, strict=True)}
+
+    def _header(self, session: Session) -> bytes:
+        names = (name.replace('"', '""') for name in self._types(session))
+        return (",".join(f'"{name}"' for name in names) + "\n").encode()
+
+    def _select(self) -> sql.Composable:
+        if self._query:
+            return sql.SQL(self._query.strip().rstrip(";"))
+        return sql.SQL("SELECT * FROM {}").format(self._named())
+
+    def _named(self) -> sql.Identifier:
+        return sql.Identifier(*filter(None, (self._schema, self._relation)))
+
+
+def _copied(session: Session, statement: sql.Composable) -> Iterator[memoryview]:
+    """The rows of a COPY TO STDOUT, straight from libpq: there is one for every row, so each call counts."""
+    connection = session.pgconn
+    try:
+        _passed(connection.exec_(statement.as_bytes(session)))
+        while True:
+            size, row = connection.get_copy_data(0)
+            if size < 0:
+                break
+            yield row
+        while result := connection.get_result():
+            _passed(result)
+    except GeneratorExit:  # the session is in the midst of its answer
+        session.close()
+        raise
+
+
+def _passed(result: pq.abc.PGresult) -> None:
+    if result.status not in (pq.ExecStatus.COPY_OUT, pq.ExecStatus.COMMAND_OK):
+        raise psycopg.errors.error_from_result(result)

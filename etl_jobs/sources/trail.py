@@ -1,0 +1,56 @@
+"""What has been sent of a source that cannot be asked again: how many records, and which one stands on a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+_HEADER_LINES = 1
+
+
+class Trail:
+    """Counts records and lines block by block; a few bytes for every block."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.bytes = 0
+        self._ends: list[tuple[int, int]] = []  # after every block: lines and records so far, without the header
+
+    def add(self, block: bytes, *, records: int) -> None:
+        """A block of whole records has been sent."""
+        self.records += records
+        self.bytes += len(block)
+        lines = self._ends[-1][0] if self._ends else 0
+        self._ends.append((lines + block.count(b"\n"), self.records))
+
+    def at_line(self, line: int) -> str:
+        """The record a line of the text belongs to; a range where values with line ends make it uncertain."""
+        wanted = line - _HEADER_LINES
+        lines_before = records_before = 0
+        for lines, records in self._ends:
+            if wanted <= lines:
+                if lines - lines_before == records - records_before:
+                    return f"row {records_before + wanted - lines_before:,}"
+                return f"rows {records_before + 1:,}–{records:,}"
+            lines_before, records_before = lines, records
+        return f"row {max(records_before, 0) + 1:,}"
+
+    def __str__(self) -> str:
+        return f"{self.records:,} rows ({self.bytes:,} bytes)"
+
+
+def coalesced(rows: Iterable[bytes | bytearray | memoryview], trail: Trail, *, size: int) -> Iterator[bytes]:
+    """Rows of text joined to blocks of about `size`; the trail has them before they are handed on."""
+    waiting: list[bytes | bytearray | memoryview] = []
+    length = 0
+    for row in rows:
+        waiting.append(row)
+        length += len(row)
+        if length >= size:
+            block = b"".join(waiting)
+            trail.add(block, records=len(waiting))
+            waiting, length = [], 0
+            yield block
+    if waiting:
+        block = b"".join(waiting)
+        trail.add(block, records=len(waiting))
+        yield block

@@ -1,0 +1,210 @@
+"""Another PostgreSQL as source: what arrives, what is refused, what happens when it dies."""
+
+# ruff: noqa: F401, F811
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from etl_jobs.sources.trail import Trail
+from etl_jobs.sources.types import Type, lost, parse
+from tests.support.jobs import query, rows, run_job
+from tests.support.servers import Warehouse, database, warehouse
+from tests.support.sources import Load
+
+ODD = {"id": "integer", "a b": "text", "n": "numeric(10,2)", "at": "timestamptz", "raw": "bytea", "tags": "text[]"}
+
+
+@pytest.fixture
+def there(warehouse: Warehouse) -> Iterator[str]:
+    """The source: a database of its own."""
+    with warehouse.database() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def load(tmp_path: Path, database: str, there: str) -> Load:
+    return Load(tmp_path, database, kind="postgresql", top='url = "${THERE}"', env={"THERE": there})
+
+
+def test_every_value_arrives_as_it_is(load: Load, there: str) -> None:
+    kinds = ", ".join(f'"{name}" {kind}' for name, kind in ODD.items())
+    query(there, f"CREATE TABLE odd ({kinds}, f double precision, span interval)")
+    query(there, "INSERT INTO odd VALUES (1, E'a,\"b\"\\n\\\\.', 1.50, '2026-01-01 10:00+02', '\\x00ff',"
+          " '{a,NULL,\"\"}', 0.1::float8 + 0.2, '1 mon -2 days'), (2, '', NULL, 'infinity', '', '{}', 'NaN', NULL),"
+          " (3, NULL, -0.01, NULL, NULL, NULL, '-Infinity', '-00:00:01')")  # fmt: skip
+    load.table("odd", {**ODD, "f": "double precision", "span": "interval"}, 'key = ["id"]')
+
+    ended = load.load()
+
+    assert ended.status == 0, ended.stderr
+    assert query(load.dsn, "SELECT t::text FROM shop.odd t ORDER BY id") == query(
+        there, "SELECT t::text FROM odd t ORDER BY id"
+    )
+
+
+def test_a_query_and_a_table_of_any_schema_are_read(load: Load, there: str) -> None:
+    query(there, 'CREATE SCHEMA "S x"; CREATE TABLE "S x"."T" (id int, price numeric(12,4));'
+          ' INSERT INTO "S x"."T" VALUES (1, 1.2345), (2, 2)')  # fmt: skip
+    load.table("t", {"id": "int4", "price": "decimal(12, 4)"}, 'source = { schema = "S x", table = "T" }')
+    select = 'SELECT id, (price / 10 % 7)::numeric(4,1) AS share FROM "S x"."T" -- all\n;'
+    load.table("q", {"id": "bigint", "share": "numeric(4,1)"}, f"source.query = '''{select}'''")
+
+    assert [load.load(0).status, load.load(1).status] == [0, 0]
+    assert [tuple(map(str, row)) for row in rows(load.dsn, "shop", "t")] == [("1", "1.2345"), ("2", "2.0000")]
+    assert [tuple(map(str, row)) for row in rows(load.dsn, "shop", "q")] == [("1", "0.1"), ("2", "0.2")]
+
+
+def test_what_would_be_lost_silently_is_refused_with_every_column(load: Load, there: str) -> None:
+    query(there, "CREATE TABLE t (id bigint, price numeric(12,4), at timestamptz, ratio float8)")
+    query(there, "INSERT INTO t VALUES (1, 1.2345, now(), 0.5)")
+    load.table("t", {"id": "integer", "price": "numeric(12,2)", "at": "date", "ratio": "real"})
+    load.table("t2", {"id": "integer", "price": "numeric(12,2)", "at": "date", "ratio": "real"},
+               'source = { table = "t", lossy = ["price", "at", "ratio"] }')  # fmt: skip
+
+    refused = load.load(0)
+
+    assert refused.status == 78
+    assert "'price' is numeric(12,4) there, numeric(12,2) here: digits would be lost" in refused.stderr
+    assert "'at' is timestamp with time zone there, date here: a part of the time would be lost" in refused.stderr
+    assert "'ratio' is double precision there, real here" in refused.stderr
+    assert "'id'" not in refused.stderr
+    assert load.load(1).status == 0
+
+
+def test_a_value_that_does_not_fit_is_named_with_its_row(load: Load, there: str) -> None:
+    query(there, "CREATE TABLE t (id int, word text)")
+    query(there, "INSERT INTO t SELECT n, CASE WHEN n = 777 THEN 'x' ELSE n::text END FROM generate_series(1, 2000) n")
+    load.table("t", {"id": "integer", "word": "integer"})
+
+    ended = load.load()
+
+    assert (ended.status, rows(load.dsn, "shop", "t")) == (65, [])
+    assert "t, row 777, column 'word', value 'x'" in ended.stderr
+
+
+def test_columns_that_differ_are_named(load: Load, there: str) -> None:
+    query(there, "CREATE TABLE t (id int, extra text)")
+    load.table("t", {"id": "integer", "word": "integer"})
+
+    assert "no column 'word' and unexpected column 'extra'" in load.load().stderr
+
+
+def test_a_source_that_dies_in_the_middle_leaves_the_table_and_says_what_was_read(load: Load, there: str) -> None:
+    query(there, "CREATE TABLE t (id int, filler text); INSERT INTO t SELECT 1, 'old'")
+    load.table("t", {"id": "integer", "filler": "text"}, 'key = ["id"]')
+    assert load.load().status == 0
+    query(there, "CREATE FUNCTION die(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN"
+          " IF n = 30000 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN n; END $$")  # fmt: skip
+    query(there, "ALTER TABLE t RENAME TO u; CREATE VIEW t AS SELECT die(n) AS id, repeat('x', 100) AS filler"
+          " FROM generate_series(1, 40000) n")  # fmt: skip
+
+    ended = load.load()
+
+    assert (ended.status, rows(load.dsn, "shop", "t")) == (75, [(1, "old")])
+    assert "t failed after 2" in ended.stderr
+    assert "rows (" in ended.stderr
+    assert "terminating connection due to administrator command" in ended.stderr
+
+
+def test_an_error_in_the_middle_of_a_query_is_said_as_the_sources(load: Load, there: str) -> None:
+    load.table("t", {"id": "integer"}, 'source.query = "SELECT 1 / (5 - n) AS id FROM generate_series(1, 9) n"')
+
+    ended = load.load()
+
+    assert ended.status == 78
+    assert "a query for t failed" in ended.stderr
+    assert "division by zero" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "said"),
+    [
+        ("postgresql://u:secret@127.0.0.1:1/db", 75, "the source 127.0.0.1/db: t failed: connection"),
+        ("host=x secret", 78, "source.url is no connection string"),
+        ("", 78, "the environment variable THERE is not set"),
+    ],
+)
+def test_a_source_that_cannot_be_reached_is_said_without_its_password(
+    load: Load, url: str, status: int, said: str
+) -> None:
+    load.env["THERE"] = url
+    load.table("t", {"id": "integer"})
+
+    ended = load.load()
+
+    assert ended.status == status
+    assert said in ended.stderr
+    assert "secret" not in ended.stderr
+
+
+def test_a_source_is_only_read(load: Load, there: str) -> None:
+    query(there, "CREATE TABLE t (id int)")
+    query(there, "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'INSERT INTO t VALUES (1) RETURNING id'")
+    load.table("t", {"id": "integer"}, 'source.query = "SELECT f() AS id"')
+
+    assert "read-only transaction" in load.load().stderr
+
+
+def test_the_warehouses_options_are_not_the_sources(load: Load, there: str) -> None:
+    load.table(
+        "t", {"n": "integer", "mem": "text"}, "source.query = \"SELECT 1 AS n, current_setting('work_mem') AS mem\""
+    )
+
+    assert load.load(PGOPTIONS="-c work_mem=77MB").status == 0
+    assert rows(load.dsn, "shop", "t") != [(1, "77MB")]
+
+
+def test_pre_and_final_work_with_a_source_that_has_no_fingerprint(load: Load, there: str) -> None:
+    query(there, "CREATE TABLE t AS SELECT n AS id FROM generate_series(1, 3) n")
+    load.table("t", {"id": "integer"}, 'key = ["id"]')
+
+    assert [load.run(job).status for job in ("pre", "table --id 0", "final", "final --reread")] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("source", "declared", "expected"),
+    [
+        ("int4", "integer", ""), ("integer", "bigint", ""), ("bigint", "integer", ""), ("numeric", "integer", ""),
+        ("numeric(10,2)", "numeric(12,2)", ""), ("numeric(10,2)", "numeric(12,1)", "digits"),
+        ("numeric", "numeric", ""), ("numeric", "numeric(12,2)", "digits"), ("integer", "numeric(5,2)", ""),
+        ("numeric(5)", "numeric(9)", ""),
+        ("double precision", "numeric(9,2)", "digits"), ("float8", "float4", "digits"), ("bigint", "float8", "digits"),
+        ("integer", "double precision", ""), ("timestamptz", "timestamp with time zone", ""),
+        ("timestamp with time zone", "timestamp", "zone"), ("timestamptz(3)", "timestamptz(0)", "digits"),
+        ("timestamp", "date", "time"), ("timestamp", "time", "time"), ("date", "timestamp", ""),
+        ("timestamp", "text", ""), ("text", "integer", ""), ("character varying(10)", "varchar(3)", ""), ("timetz", "time", "zone"),
+    ],
+)  # fmt: skip
+def test_loss_is_told_from_what_the_server_refuses_by_itself(source: str, declared: str, expected: str) -> None:
+    said = lost(parse(source), parse(declared))
+
+    assert expected in said
+    assert bool(said) == bool(expected)
+
+
+def test_types_are_known_by_all_their_names() -> None:
+    assert parse(" Numeric ( 10 , 2 )") == Type("numeric", (10, 2))
+    assert parse("timestamp(3) without time zone") == Type("timestamp without time zone", (3,))
+    assert parse("int8[]") == Type("bigint", (), array=True)
+    assert parse("varchar(3)") == Type("character varying", (3,))
+
+
+def test_the_row_on_a_line_is_known_or_its_neighbourhood() -> None:
+    trail = Trail()
+    trail.add(b"1\n2\n", records=2)
+    trail.add(b'"a\nb"\n4\n', records=2)
+    trail.add(b"5\n", records=1)
+
+    assert [trail.at_line(n) for n in (2, 3, 4, 6, 7, 9)] == [
+        "row 1",
+        "row 2",
+        "rows 3–4",
+        "rows 3–4",
+        "row 5",
+        "row 6",
+    ]
+    assert str(trail) == "5 rows (14 bytes)"
