@@ -1,15 +1,15 @@
 """The entry point of `etl-run` and `python -m etl_runner`."""
 
+import _signal  # type: ignore[import-not-found]  # built in: `signal` would take a millisecond to import
 import os
-import signal
 
 if os.getpid() == 1:
     from etl_runner.first import go_on_as_second
 
     go_on_as_second()
 
-if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an early Ctrl+C ends us quietly, not with a traceback of an import
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # an early Ctrl+C ends us quietly: no traceback of an import
 
 from etl_runner.cli.main import main
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import signal
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.faults.place import Place, keeper, kill, shims, until
+from tests.faults.place import Place, keeper, kill, processes, shims, until, wait_for_nobody
 
 Running = subprocess.Popen[bytes]
 Act = Callable[[Place, Running], None]
@@ -82,6 +85,128 @@ ACTIONS: dict[str, Act] = {
     "KILL of runner and shims": kill_runner_and_shims,
 }
 
+
+def to_its_end(place: Place, **surroundings: Any) -> dict[str, Any]:
+    """A run that nobody touches."""
+    return place.seen(begin(place, **surroundings).wait(30))
+
+
+def signalled(place: Place, *, number: int, goes_on: bool, **surroundings: Any) -> dict[str, Any]:
+    """A run that gets a signal while its job is `up`. If it shall go on nevertheless, its job may `go` then."""
+    running = begin(place, **surroundings)
+    place.wait_for("up")
+    if number:
+        running.send_signal(number)
+    if goes_on:
+        place.touch("go")
+    return place.seen(running.wait(30))
+
+
+def begin(
+    place: Place,
+    *,
+    ignored: Sequence[int] = (),
+    blocked: Sequence[int] = (),
+    files: int | None = None,
+    hard: bool = False,
+    env: dict[str, str] | None = None,
+) -> Running:
+    """A run as somebody starts it who ignores or blocks signals, or allows it few open files."""
+
+    def prepare() -> None:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+        if files:
+            most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files if hard else most))
+
+    return place.start(preexec_fn=prepare, **({} if env is None else {"env": env}))
+
+
+def keeper_replaced(place: Place) -> dict[str, Any]:
+    """The keeper is killed while a job runs, which others wait for."""
+    running = place.start()
+    place.wait_for("up")
+    kill(keeper(running))
+    place.touch("go")
+    return place.seen(running.wait(30))
+
+
+def interrupted_early(place: Place, *, after: Sequence[float]) -> dict[str, Any]:
+    """Many runs, each of which gets a Ctrl+C so many seconds after its start."""
+    seen = {}
+    for number, seconds in enumerate(after, 1):
+        running = place.start(number=number)
+        time.sleep(seconds)
+        running.send_signal(signal.SIGINT)
+        seen[seconds] = (running.wait(30), place.errors(number))
+        wait_for_nobody()
+    return {"runs": list(seen.values())}
+
+
+def frozen(place: Place, *, killed: bool) -> dict[str, Any]:
+    """The runner is stopped; its job ends meanwhile. Then the runner goes on, or is killed."""
+    running = place.start()
+    place.wait_for("up")
+    running.send_signal(signal.SIGSTOP)
+    place.touch("go")
+    until(lambda: not jobs(running))
+    running.send_signal(signal.SIGKILL if killed else signal.SIGCONT)
+    return {**place.seen(running.wait(30)), "results": results(place)}
+
+
+def killed(place: Place) -> dict[str, Any]:
+    """The runner is killed while its job runs."""
+    running = place.start()
+    place.wait_for("up")
+    running.kill()
+    return {**place.seen(running.wait(30)), "results": results(place)}
+
+
+def results(place: Place) -> dict[str, Any]:
+    """What supervisors wrote down of the first run."""
+    folder = place.folder / ".etl" / "runs" / "1" / "results"
+    return {path.name: json.loads(path.read_text())["ended"] for path in folder.glob("*")}
+
+
+def jobs(running: Running) -> list[int]:
+    """Everybody but the runner and its supervisors."""
+    supervisors = {running.pid, *keeper(running), *shims(running)}
+    return [pid for pid in processes() if pid not in supervisors]
+
+
+def started_again(place: Place) -> dict[str, Any]:
+    """The runner is killed, and started again: while its job is still being stopped, and when that is over."""
+    first = place.start()
+    place.wait_for("up")
+    first.kill()
+    first.wait()
+    second = place.start(number=2).wait(30)
+    busy = bool(jobs(first))
+    wait_for_nobody()
+    third = place.start(number=3).wait(30)
+    seen = place.seen(third, run=2, number=3)
+    return {**seen, "second": second, "said": place.errors(2), "busy": busy, "first": place.seen(-9)["run"]}
+
+
+def two_at_once(place: Place, *, rounds: int) -> dict[str, Any]:
+    """Two runs are started at the same moment, again and again. The statuses of each pair."""
+    pairs = []
+    for number in range(rounds):
+        both = [place.start(number=2 * number + which) for which in (1, 2)]
+        pairs.append(sorted(running.wait(30) for running in both))
+    return {"pairs": pairs}
+
+
 SCENES: dict[str, Callable[..., dict[str, Any]]] = {
     "ended by": ended_by,
+    "to its end": to_its_end,
+    "signalled": signalled,
+    "keeper replaced": keeper_replaced,
+    "interrupted early": interrupted_early,
+    "frozen": frozen,
+    "killed": killed,
+    "started again": started_again,
+    "two at once": two_at_once,
 }

@@ -49,3 +49,29 @@ SHAPES = {
     "exit 0 on TERM": Shape("trap 'exit 0' TERM; touch up; sleep 1000 & wait", heeds=True),
     "multiprocessing": Shape(f'exec {PYTHON} -c "{_POOL}"'),
 }
+
+_CROWD = (
+    "import os, signal, time\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "first = os.getpid()\n"
+    "for n in range(8):\n"
+    "    if os.fork() == 0 and n % 2: os.setsid()\n"
+    "if os.getpid() == first: open('up', 'w')\n"
+    "time.sleep(1000)"
+)
+_BOMB = (
+    "import os, time\n"
+    "for n in range(24):\n"
+    "    if os.fork() == 0:\n"
+    "        while True:\n"
+    "            if os.fork(): os._exit(0)\n"
+    "            if n % 2: os.setsid()\n"
+    "            time.sleep(0.001)\n"
+    "open('up', 'w'); time.sleep(1000)"
+)
+
+# Trees of many: 256 processes that stand still, and 24 that are others a millisecond later.
+CROWDS = {
+    "crowd": Shape(f'exec {PYTHON} -c "{_CROWD}"'),
+    "fork bomb": Shape(f'exec {PYTHON} -c "{_BOMB}"'),
+}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.namespace import play, write_pipeline
-from tests.faults.shapes import SHAPES
+from tests.faults.shapes import CROWDS, SHAPES, Shape
 
 # What the run's status is, and what a job that the action stops may count as: a killed run knows only that it lost it.
 LOST_RUN = (-signal.SIGKILL, {"lost"})
@@ -32,13 +32,25 @@ ENDINGS = {
 @pytest.mark.parametrize("action", ENDINGS)
 @pytest.mark.parametrize("name", SHAPES)
 def test_nobody_survives(tmp_path: Path, name: str, action: str) -> None:
-    shape = SHAPES[name]
+    play_and_check(tmp_path, SHAPES[name], action)
+
+
+@pytest.mark.parametrize(
+    "action",
+    ["timeout", "INT twice", "KILL", "KILL of the shims", "KILL of keeper and shims", "KILL of runner and shims"],
+)
+@pytest.mark.parametrize("name", CROWDS)
+def test_nobody_of_many_survives(tmp_path: Path, name: str, action: str) -> None:
+    play_and_check(tmp_path, CROWDS[name], action)
+
+
+def play_and_check(folder: Path, shape: Shape, action: str) -> None:
     limit = {} if shape.ends else {"timeout": "1.5s"}
     beside = {"run": "exec sleep 1000", "timeout": "1.5s"}  # keeps the run going until something ends it
-    write_pipeline(tmp_path, {"shape": {"run": shape.script, **limit}, "beside": beside})
+    write_pipeline(folder, {"shape": {"run": shape.script, **limit}, "beside": beside})
     status, outcomes = ENDINGS[action]
 
-    seen = play(tmp_path, "ended by", action=action, ends=shape.ends)
+    seen = play(folder, "ended by", action=action, ends=shape.ends)
 
     assert seen["survivors"] == []
     assert seen["status"] == status
