@@ -307,7 +307,8 @@ def test_a_signal_ends_the_run_gracefully_with_its_summary(tmp_path: Path, numbe
 
 
 def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
-    text = '[jobs.stubborn]\nshell = true\ngrace = "90s"\nrun = "trap \'touch asked\' TERM; touch up; while :; do sleep 0.05; done"\n'
+    script = "trap 'touch asked' TERM; touch up; while :; do sleep 0.05; done"
+    text = f'[jobs.stubborn]\nshell = true\ngrace = "90s"\nrun = "{script}"\n'
     project = Project(tmp_path, text)
     running = project.start("all")
     until((tmp_path / "up").exists)
@@ -358,6 +359,34 @@ def test_a_cron_environment_is_enough(tmp_path: Path) -> None:
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
     assert json.loads(project.run("history", "-o", "json").stdout)["runs"][0]["by"] == "cron"
+
+
+@pytest.mark.parametrize(
+    ("words", "json_in_environment", "where"),
+    [
+        (("all", "--workers", "0", "-o", "json"), False, "etl-run all"),
+        (("-o", "json", "job", "table", "--id", "9"), False, "etl-run job table"),
+        (("show", "1", "a", "b", "--output=json"), False, "etl-run show"),
+        (("-ojson", "al"), False, "etl-run"),
+        (("plan", "--nope"), True, "etl-run plan"),
+    ],
+)
+def test_misuse_is_one_object_too_where_json_is_asked_for(
+    tmp_path: Path, words: tuple[str, ...], json_in_environment: bool, where: str
+) -> None:
+    project = Project(tmp_path, GOOD)
+
+    env = clean_env() | ({"ETL_RUN_OUTPUT": "json"} if json_in_environment else {})
+    ended = project.run(*words, env=env)
+
+    said = json.loads(ended.stderr)
+    assert (ended.returncode, ended.stdout, said["error"], said["exit"]) == (2, "", "usage", 2)
+    assert (said["hint"], "\n" in said["message"]) == (f"see {where} --help", False)
+
+
+def test_misuse_is_text_where_text_is_asked_for(tmp_path: Path) -> None:
+    for words in (("plan", "--nope"), ("plan", "--nope", "-o", "text"), ("job", "table", "--nope", "--", "-o", "json")):
+        assert Project(tmp_path, GOOD).run(*words).stderr.startswith("Usage: etl-run ")
 
 
 def test_run_all_etls_is_etl_run_all(tmp_path: Path) -> None:

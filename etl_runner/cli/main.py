@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn
 
 import click
 
 from etl_runner import __version__
 from etl_runner.cli.options import Settings, common_options, json_wanted
-from etl_runner.errors import EtlError
+from etl_runner.errors import EtlError, UsageError
 from etl_runner.signals import die_of
 from etl_runner.streams import complete_streams, flush, silence
 
@@ -117,6 +119,24 @@ def show_error(error: EtlError, *, json: bool) -> None:
         click.echo(f"  {error.hint}", err=True)
 
 
+def show_misuse(error: click.ClickException, *, json: bool) -> None:
+    """Say what click found wrong with the command line, on stderr."""
+    if not json:
+        error.show()
+        return
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"see {context.command_path} --help" if context else ""
+    show_error(UsageError(error.format_message(), hint=hint), json=True)
+
+
+def _asks_for_json(words: list[str]) -> bool:
+    """Whether JSON is asked for in a command line that could not be read, or in the environment."""
+    own = words[: words.index("--")] if "--" in words else words
+    asked = [value for name, value in pairwise(own) if name in ("-o", "--output")]
+    asked += [word.removeprefix("--output=").removeprefix("-o") for word in own if word.startswith(("-o", "--output="))]
+    return "json" in asked or (not any(asked) and os.environ.get("ETL_RUN_OUTPUT") == "json")
+
+
 def main(*before: str) -> NoReturn:
     """Run the command line, with `before` in front of its words, and exit."""
     complete_streams()
@@ -143,7 +163,7 @@ def _run(words: list[str]) -> int:
         status = cli.main(words, prog_name="etl-run", standalone_mode=False)
     except click.ClickException as error:
         with suppress(OSError):
-            error.show()
+            show_misuse(error, json=_asks_for_json(words))
         return error.exit_code
     except click.exceptions.Exit as ended:
         return ended.exit_code
