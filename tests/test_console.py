@@ -182,7 +182,7 @@ def test_quiet_shows_the_failed_job_and_the_last_line_of_a_bad_run(tmp_path: Pat
 
     assert lines[0] == "✗ table-1       5.9s  exit 1"
     assert lines[1] == "    │ Traceback (most recent call last):"
-    assert lines[-1] == "FAILED  2 ok · 1 failed · 2 skipped in 9.0s      details: etl-run show 42"
+    assert lines[-1] == "FAILED  2 ok · 1 failed · 2 skipped in 9.0s      run the rest: etl-run retry 42"
     assert len(lines) == 7
 
 

@@ -86,7 +86,7 @@ def test_a_failed_run_ends_with_the_log_of_what_failed_and_what_to_type_next(tmp
         '  │ psycopg.OperationalError: connection to server at "10.0.0.7", port 5432',
         "  │ failed: Connection refused",
         "",
-        "FAILED  3 ok · 1 failed · 2 skipped in 9.0s      details: etl-run show 42",
+        "FAILED  3 ok · 1 failed · 2 skipped in 9.0s      run the rest: etl-run retry 42",
     ]
 
 
@@ -158,7 +158,7 @@ def test_a_thousand_failures_do_not_fill_the_screen(tmp_path: Path) -> None:
 
     assert len(lines) < 100
     assert "… and 995 more failed: etl-run show 42" in lines
-    assert lines[-1] == "FAILED  0 ok · 1,000 failed in 1.0s      details: etl-run show 42"
+    assert lines[-1] == "FAILED  0 ok · 1,000 failed in 1.0s      run the rest: etl-run retry 42"
 
 
 def test_a_long_deciding_path_is_shortened_in_its_middle(tmp_path: Path) -> None:

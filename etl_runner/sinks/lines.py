@@ -155,10 +155,11 @@ def fitted(line: Line, width: int, *, more: str) -> Line:
 
 
 def verdict(timeline: Timeline, look: Look) -> list[Line]:
-    """How the run ended: `FAILED  21 ok · 1 failed · 3 skipped in 27.3s      details: etl-run show 42`."""
+    """How the run ended: `FAILED  21 ok · 1 failed · 3 skipped in 27.3s      run the rest: etl-run retry 42`."""
     status, style = _status(timeline)
     text = f"  {f' {look.glyphs.dot} '.join(tally(timeline))} in {words.duration(timeline.seconds)}"
-    hint = f"details: etl-run show {timeline.run}"
+    good = timeline.finished is not None and timeline.finished.status is RunStatus.SUCCEEDED
+    hint = f"details: etl-run show {timeline.run}" if good else f"run the rest: etl-run retry {timeline.run}"
     gap = look.width - words.cells(status + text) - len(hint)
     if gap < 2:
         rows = words.fold(status + text, look.width)
