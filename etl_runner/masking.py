@@ -10,10 +10,8 @@ was the beginning of a secret, the rest of that is hidden.
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
-from urllib.parse import quote, quote_plus, unquote
 
 from msgspec import Struct
 from msgspec.structs import fields, replace
@@ -163,6 +161,8 @@ def _find(known: bytes, form: bytes) -> Iterator[tuple[int, int]]:
 
 def forms_of(secret: str) -> set[bytes]:
     """The bytes a secret can be written as, those of its longer lines included."""
+    from urllib.parse import unquote  # only where there are secrets
+
     wholes = {secret, unquote(secret), *(line for line in secret.splitlines() if _is_secret_line(line))}
     return {form for whole in wholes for form in _forms_of_one(whole)} - {b""}
 
@@ -172,6 +172,8 @@ def _is_secret_line(line: str) -> bool:
 
 
 def _forms_of_one(text: str) -> Iterator[bytes]:
+    from urllib.parse import quote, quote_plus
+
     raw = text.encode("utf-8", "surrogateescape")
     yield raw
     for quoted in (quote(raw, safe=""), quote(raw), quote_plus(raw)):
@@ -191,6 +193,8 @@ def _lower_hex(quoted: str) -> str:
 
 def _base64_of(raw: bytes) -> Iterator[bytes]:
     """What base64 makes of the bytes behind 0, 1 or 2 others: the digits that depend on nothing else."""
+    from base64 import b64encode
+
     for before in range(3):
         digits = b64encode(bytes(before) + raw)
         yield digits[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]

@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from etl_runner.control import Control
+from etl_runner.executors.keeper import KeeperExecutor
+from etl_runner.executors.local import LocalExecutor
 from etl_runner.executors.logfile import LogFile
 from etl_runner.executors.pipe import QUIET_SECONDS, OutputPipe
 from etl_runner.masking import Masker
+from etl_runner.model import Order
 
 
 def written(folder: Path, chunks: list[bytes], *, limit: int) -> tuple[bytes, bool]:
@@ -116,6 +121,41 @@ async def test_what_is_held_back_by_the_mask_comes_after_a_moment_of_quiet_and_a
     pipe.drain()
 
     assert told[3:] == [b"hunt"]
+
+
+@pytest.mark.parametrize("kind", ["local", "keeper"])
+async def test_both_executors_mask_and_limit_what_is_logged(tmp_path: Path, kind: str) -> None:
+    masker = Masker(["hunter2"])
+    executor = (
+        LocalExecutor(masker=masker) if kind == "local" else KeeperExecutor(trouble=tmp_path / "trouble", masker=masker)
+    )
+    log = tmp_path / "a.log"
+    order = Order(
+        run=1,
+        job="a",
+        attempt=1,
+        argv=("sh", "-c", "yes hunter2 | head -c 80000"),
+        cwd=str(tmp_path),
+        env=dict(os.environ),
+        log=str(log),
+        output=str(tmp_path / "a.jsonl"),
+        result=str(tmp_path / "result"),
+        grace=1.0,
+        log_limit=1000,
+    )
+    said: list[bytes] = []
+    control = Control(started=lambda pid: None, reported=lambda metrics: None, output=said.append)
+
+    exited = await executor.run(order, control)
+    kept = log.read_bytes()
+    await executor.run(replace(order, argv=("no-hunter2",)), control)
+    if isinstance(executor, KeeperExecutor):
+        executor.close()
+
+    assert exited.log_truncated
+    assert kept.startswith(b"***\n" * 125 + b"\netl-run: 39,000 bytes left out here, over the limit of 1.0 kB")
+    assert b"".join(said) == b"***\n" * 10_000
+    assert log.read_text() == "etl-run: no such program: 'no-***' (not in PATH)\n"
 
 
 async def test_without_secrets_chunks_pass_as_they_are() -> None:

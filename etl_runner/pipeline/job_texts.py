@@ -141,6 +141,9 @@ class TextReader:
 
     def _check_secrets(self, path: Path, source: Texts) -> None:
         """Add a problem for every secret in a command: its words are no secret on any machine."""
+        self._check_passwords(path, source)
+        if not any(map(_variables, source.run)):
+            return
         named = texts(self.spec.pipeline.secrets)
         env = {**source.files, **self.around.env}
         hidden = {name for name, value in env.items() if is_secret(name, value, named)}
@@ -154,6 +157,9 @@ class TextReader:
             for name in sorted(name for name in _variables(pieces) if name in hidden or is_secret_name(name, named)):
                 said = f"{name} is secret, and everybody on a machine can read the commands that run there"
                 self.source.add(path, said, cure, token=f"${{{name}")
+
+    def _check_passwords(self, path: Path, source: Texts) -> None:
+        for pieces in source.run:
             if _has_password(pieces):
                 said = "there is a password in it, and everybody on a machine can read the commands that run there"
                 self.source.add(path, said, "put it into a variable, which the job reads itself")
