@@ -81,6 +81,29 @@ def test_before_the_first_run_history_says_how_to_start_one(home: Home) -> None:
     assert document(home, "history") == {"version": 1, "runs": []}
 
 
+@pytest.mark.parametrize("arguments", [["history"], ["show"], ["logs", "a"], ["stop"], ["retry"]])
+def test_a_pipeline_file_that_is_named_must_exist(home: Home, arguments: list[str]) -> None:
+    past_run(home, NIGHTLY)
+    (home.folder.parent / "etl.toml").unlink()
+
+    result = etl_run(home, *arguments)
+
+    assert (status(result), "etl.toml: no such file" in result.stderr) == (2, True)
+
+
+def test_where_the_home_is_named_no_pipeline_file_is_needed(home: Home, tmp_path: Path) -> None:
+    past_run(home, NIGHTLY)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    env = {**os.environ, "ETL_HOME": str(home.folder)}
+    shown = subprocess.run(
+        [sys.executable, "-m", "etl_runner", "history"], cwd=elsewhere, env=env, capture_output=True, check=False
+    )
+
+    assert (shown.returncode, b"3 ok" in shown.stdout) == (0, True)
+
+
 def test_history_lists_runs_newest_first_with_their_result_and_how_usual_their_time_was(home: Home) -> None:
     for day, seconds in enumerate([8.0, 8.0, 10.0]):
         past_run(home, NIGHTLY, at=MONDAY + timedelta(days=day), seconds={"table-0": seconds}, attempts={"marts": day})

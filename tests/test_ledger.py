@@ -10,13 +10,14 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from etl_runner import ledger as package
 from etl_runner.errors import LedgerError, UsageError
 from etl_runner.events import AttemptStarted, Record
 from etl_runner.ledger import Ledger, LedgerReader, RunState, prune
-from etl_runner.ledger.database import migrate, migrations, transaction
+from etl_runner.ledger.database import migrate, migrations, prepare, transaction
 from etl_runner.model import Outcome, RunStatus
 from etl_runner.paths import Home
 from tests.support.ledgers import (
@@ -498,7 +499,26 @@ def test_a_full_disk_is_said_and_what_was_there_stays(tmp_path: Path) -> None:
     assert kept == "True"
 
 
-# Layouts to come
+# Layouts
+
+OLD_START = """{"event": "run_started", "pipeline": "warehouse", "profile": "dev", "workers": 4, "jobs": 3, "by": "cron",
+    "command": ["etl-run", "all"], "config": "/srv/etl.toml", "pid": 4242}"""
+
+
+def test_a_ledger_of_the_first_layout_is_brought_up_to_date_by_whoever_opens_it(home: Home) -> None:
+    home.folder.mkdir()
+    with closing(sqlite3.connect(home.ledger, isolation_level=None)) as connection:
+        prepare(connection, home.ledger, steps=migrations()[:1])
+        connection.execute("INSERT INTO plan VALUES ('h', ?)", (msgspec.json.encode(SMALL).decode(),))
+        connection.execute("INSERT INTO run VALUES (1, ?, 'warehouse', 'h')", (str(MONDAY),))
+        connection.execute("INSERT INTO event VALUES (1, 1, ?, 'run_started', NULL, NULL, ?)", (str(MONDAY), OLD_START))
+
+    with LedgerReader.open(home.ledger) as reader:
+        run, plan_then = reader.run(1), reader.plan(1)
+
+    assert (run.by, run.jobs, run.retry_of, plan_then) == ("cron", 3, None, SMALL)
+    assert past_run(home, SMALL) == 2
+    assert sql(home, "PRAGMA user_version") == [(len(migrations()),)]
 
 
 def test_a_new_step_is_added_to_an_old_ledger_once(home: Home) -> None:
