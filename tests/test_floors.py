@@ -13,11 +13,17 @@ ROOT = Path(__file__).parents[1]
 # A module may import its own floor and those above it in this list. Adapters (floor 2) do not import each other.
 FLOORS: list[set[str]] = [
     {"model", "events", "errors", "paths", "job"},
-    {"scheduler", "simulate", "intervals", "timeline", "pipeline", "words", "look", "deciding", "rerun", "masking", "secrecy"},
-    {"control", "ticks", "signals", "streams", "first", "environment", "keeper", "executors", "sinks", "ledger", "postgres"},
+    {
+        "scheduler", "simulate", "intervals", "timeline", "pipeline", "words", "look", "deciding", "rerun", "masking",
+        "secrecy",
+    },
+    {
+        "control", "ticks", "signals", "streams", "first", "environment", "keeper", "executors", "sinks", "ledger",
+        "postgres",
+    },
     {"journal", "runner", "report", "ui"},
     {"cli", "__main__"},
-]
+]  # fmt: skip
 ADAPTERS = {"executors", "sinks", "ledger", "postgres"}
 PURE_BANS = {
     "asyncio", "time", "os", "subprocess", "sqlite3", "rich", "click", "psycopg", "threading", "socket", "random",
