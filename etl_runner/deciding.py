@@ -61,8 +61,10 @@ def waited_for(timeline: Timeline, job: str) -> str:
         return ""
     if busy_share(timeline, track.ready, track.start) >= MOST:
         return "a worker"
-    full = [pool for pool in track.job.pools if pool_share(timeline, track, pool) >= MOST]
-    return f"pool {words.names(full)}" if full else ""
+    if full := [pool for pool in track.job.pools if pool_share(timeline, track, pool) >= MOST]:
+        return f"pool {words.names(full)}"
+    ahead = sum(1 for start, _ in attempts(timeline) if track.ready <= start < track.start)
+    return "a worker" if ahead >= workers(timeline) else ""  # behind many short jobs: workers are hardly seen busy
 
 
 def pool_share(timeline: Timeline, track: Track, pool: str) -> float:

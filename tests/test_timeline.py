@@ -172,6 +172,16 @@ def test_what_a_job_waited_for_is_what_was_short_then(workers: int, odoo: int, w
     assert waited_for(Timeline(both, script.records), "b") == what
 
 
+def test_a_job_behind_many_short_ones_waited_for_a_worker() -> None:
+    many = plan(*(job(f"j{n}") for n in range(6)), workers=2)
+    script = Script(many)
+    for n in range(6):
+        script.ok(f"j{n}", n * 1.0, n + 0.1)
+    timeline = Timeline(many, script.end(6.0).records)
+
+    assert [waited_for(timeline, name) for name in ("j1", "j2", "j5")] == ["", "a worker", "a worker"]
+
+
 def test_work_and_utilisation_count_every_attempt() -> None:
     script = Script(PLAN).start("a", 0.0).retry("a", 2.0, of=2, delay=2.0).ok("a", 4.0, 6.0).ok("b", 0.0, 6.0).end(8.0)
 
