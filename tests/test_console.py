@@ -323,6 +323,20 @@ def seen(terminal: Pty, sink: ConsoleSink) -> str:
     return terminal.read()
 
 
+def test_a_run_that_takes_longer_than_usual_says_so(tmp_path: Path) -> None:
+    clock, screen = Clock(), Terminal(80, 24)
+    with pty() as terminal:
+        sink = console(terminal.stream, tmp_path, clock=clock, estimates={"a": 2.0}, of=plan(job("a")))
+        for record in Script(plan(job("a"))).start("a", 0.0).records:
+            sink.tell(record)
+        clock.seconds = 5.0
+        sink.refresh()
+        screen.feed(seen(terminal, sink))
+
+        assert any(line.endswith("5.0s elapsed · longer than usual") for line in screen.screen)
+        sink.close()
+
+
 def test_a_terminal_shows_finished_lines_above_a_footer_that_moves(tmp_path: Path) -> None:
     clock, screen = Clock(), Terminal(80, 24)
     script = Script(PLAN).ok("rates", 0.0, 3.1, rows=12).start("table-0", 0.0).start("table-1", 3.1)

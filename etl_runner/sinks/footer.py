@@ -17,6 +17,7 @@ from etl_runner.timeline import Group, Timeline, Track
 MOST_ROWS = 10
 WIDEST_BAR = 24
 JOB_BAR = 10
+MOMENT = 0.05  # less is shown as nothing
 
 
 class Moment(Struct, frozen=True, kw_only=True):
@@ -51,7 +52,7 @@ def _title(timeline: Timeline, moment: Moment, look: Look) -> Line:
     if timeline.stop is not None:
         tail.append("stopping")
     elif moment.left is not None:
-        tail.append(f"{words.about(moment.left)} left")
+        tail.append(f"{words.about(moment.left)} left" if moment.left >= MOMENT else "longer than usual")
     while middle and words.cells(dot.join([*head, *middle, *tail])) > look.width:
         middle.pop()
     return [(head[0], "bold"), (dot + dot.join([*head[1:], *middle, *tail]), "")]
