@@ -134,7 +134,7 @@ class _Reader:
         found = self.entries.known(entry, where, TABLE_KEYS, needed=("name", "columns"))
         found.setdefault("name", f"#{number}")
         found.setdefault("columns", {})
-        for key in ("required", "key"):
+        for key in ("required", "key", "secret"):
             found[key] = tuple(found.get(key, ()))
         found["source"] = self._table_source(f"{where}: source", found.get("source", {}), source)
         found["references"] = tuple(

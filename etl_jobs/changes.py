@@ -1,4 +1,4 @@
-"""Three ways to make a target equal to staging, all inside the caller's transaction and sparing equal rows."""
+"""Three ways to bring a target up to date from staging, inside the caller's transaction and sparing equal rows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Change:
 def merge(session: Session, change: Change) -> Changed:
     """One MERGE that also deletes what staging has not; needs PostgreSQL 17 and a key."""
     update = sql.SQL("WHEN MATCHED AND {} THEN UPDATE SET {}").format(
-        _differ(change.others, "t", "s"), _assignments(change.others, "s")
+        differ(change.others, "t", "s"), _assignments(change.others, "s")
     )
     statement = sql.SQL(
         "WITH done AS (MERGE INTO {} AS t USING {} AS s ON {} {}"
@@ -49,7 +49,7 @@ def merge(session: Session, change: Change) -> Changed:
     ).format(
         change.target,
         change.staging,
-        _equal(change.key, "t", "s"),
+        equal(change.key, "t", "s"),
         update if change.others else sql.SQL(""),
         identifiers(change.columns),
         identifiers(change.columns, of="s"),
@@ -60,7 +60,7 @@ def merge(session: Session, change: Change) -> Changed:
 def upsert(session: Session, change: Change) -> Changed:
     """Insert what is new, update what differs, delete nothing; needs a unique index on the key."""
     update = sql.SQL("UPDATE SET {} WHERE {}").format(
-        _assignments(change.others, "excluded"), _differ(change.others, "t", "excluded")
+        _assignments(change.others, "excluded"), differ(change.others, "t", "excluded")
     )
     statement = sql.SQL(
         "WITH done AS (INSERT INTO {} AS t ({}) SELECT {} FROM {} ON CONFLICT ({}) DO {}"
@@ -106,12 +106,12 @@ def _keep(session: Session, name: sql.Identifier, rows: sql.Composed) -> None:
 
 def _delete_keys(session: Session, change: Change, keys: sql.Identifier) -> int:
     statement = sql.SQL("DELETE FROM {} AS t USING {} AS s WHERE {}")
-    return session.execute(statement.format(change.target, keys, _equal(change.key, "t", "s"))).rowcount
+    return session.execute(statement.format(change.target, keys, equal(change.key, "t", "s"))).rowcount
 
 
 def _count_common(session: Session, change: Change, one: sql.Identifier, other: sql.Identifier) -> int:
     statement = sql.SQL("SELECT count(*) FROM {} AS t JOIN {} AS s ON {}")
-    row = session.execute(statement.format(one, other, _equal(change.key, "t", "s"))).fetchone()
+    row = session.execute(statement.format(one, other, equal(change.key, "t", "s"))).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -136,13 +136,15 @@ def _delete_copies(session: Session, change: Change, gone: sql.Identifier) -> in
     return session.execute(statement).rowcount
 
 
-def _equal(columns: tuple[str, ...], left: str, right: str) -> sql.Composed:
+def equal(columns: tuple[str, ...], left: str, right: str) -> sql.Composed:
+    """The columns of both aliases are equal: a condition that an index can serve."""
     return sql.SQL(" AND ").join(
         sql.SQL("{} = {}").format(sql.Identifier(left, c), sql.Identifier(right, c)) for c in columns
     )
 
 
-def _differ(columns: tuple[str, ...], left: str, right: str) -> sql.Composed:
+def differ(columns: tuple[str, ...], left: str, right: str) -> sql.Composed:
+    """The rows of both aliases differ in one of the columns; null equals null."""
     return sql.SQL("ROW({}) IS DISTINCT FROM ROW({})").format(
         identifiers(columns, of=left), identifiers(columns, of=right)
     )

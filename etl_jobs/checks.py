@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -29,7 +29,7 @@ class Found:
     watermark: str | None
 
 
-def count_problems(session: Session, staging: sql.Composable, table: Table, parents: Sequence[sql.Identifier]) -> Found:
+def count_problems(session: Session, staging: sql.Composable, table: Table, parents: Sequence[sql.Composable]) -> Found:
     """Count rows, nulls, surplus rows of a key and orphans of every reference in one statement.
 
     `parents` are the relations with the parents' keys, in the order of `table.references`.
@@ -54,10 +54,10 @@ def count_problems(session: Session, staging: sql.Composable, table: Table, pare
     )
 
 
-def _counting(staging: sql.Composable, table: Table, parents: Sequence[sql.Identifier]) -> sql.Composed:
+def _counting(staging: sql.Composable, table: Table, parents: Sequence[sql.Composable]) -> sql.Composed:
     """Rows, checksum, surplus rows, greatest watermark, then nulls per column and orphans per reference."""
     greatest = sql.SQL("max({})").format(sql.Identifier("s", table.watermark)) if table.watermark else sql.SQL("NULL")
-    counts = [sql.SQL("count(*)"), _checksum(table), _surplus(staging, table), greatest + sql.SQL("::text")]
+    counts = [sql.SQL("count(*)"), _checksum(table.columns), _surplus(staging, table), greatest + sql.SQL("::text")]
     counts += [sql.SQL("count(*) - count({})").format(sql.Identifier("s", c)) for c in table.never_null]
     joins = []
     for number, (reference, parent) in enumerate(zip(table.references, parents, strict=True)):
@@ -67,15 +67,15 @@ def _counting(staging: sql.Composable, table: Table, parents: Sequence[sql.Ident
     return sql.SQL("SELECT {} FROM {} AS s {}").format(sql.SQL(", ").join(counts), staging, sql.SQL(" ").join(joins))
 
 
-def whole(session: Session, relation: sql.Identifier, table: Table) -> tuple[int, int]:
-    """How many rows a relation has, and their checksum."""
-    row = session.execute(sql.SQL("SELECT count(*), {} FROM {} AS s").format(_checksum(table), relation)).fetchone()
+def whole(session: Session, relation: sql.Identifier, columns: Iterable[str]) -> tuple[int, int]:
+    """How many rows a relation has, and the checksum of these columns."""
+    row = session.execute(sql.SQL("SELECT count(*), {} FROM {} AS s").format(_checksum(columns), relation)).fetchone()
     return (row[0], int(row[1])) if row else (0, 0)
 
 
-def _checksum(table: Table) -> sql.Composed:
-    """An SQL aggregate over the declared columns of `s`; the order of rows does not matter."""
-    return sql.SQL("coalesce(sum(hash_record_extended(ROW({}), 0)), 0)").format(identifiers(table.columns, of="s"))
+def _checksum(columns: Iterable[str]) -> sql.Composed:
+    """An SQL aggregate over the columns of `s`; the order of rows does not matter."""
+    return sql.SQL("coalesce(sum(hash_record_extended(ROW({}), 0)), 0)").format(identifiers(columns, of="s"))
 
 
 def _surplus(staging: sql.Composable, table: Table) -> sql.Composable:
@@ -87,9 +87,9 @@ def _surplus(staging: sql.Composable, table: Table) -> sql.Composable:
     ).format(staging, identifiers(table.key))
 
 
-def _parent_join(reference: Reference, parent: sql.Identifier, alias: str) -> sql.Composed:
+def _parent_join(reference: Reference, parent: sql.Composable, alias: str) -> sql.Composed:
     pairs = zip(reference.columns, reference.to, strict=True)
-    return sql.SQL("LEFT JOIN (SELECT DISTINCT {}, true AS {} FROM {}) AS {} ON {}").format(
+    return sql.SQL("LEFT JOIN (SELECT DISTINCT {}, true AS {} FROM {} AS p) AS {} ON {}").format(
         identifiers(reference.to),
         sql.Identifier("is there"),
         parent,
@@ -142,7 +142,7 @@ def reject_problems(
     session: Session,
     staging: sql.Identifier,
     table: Table,
-    parents: Sequence[sql.Identifier],
+    parents: Sequence[sql.Composable],
     *,
     found: Found,
     source: Source,

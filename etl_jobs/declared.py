@@ -9,7 +9,7 @@ from etl_jobs.entries import FLAG, LIST, NUMBER, PART, TEXT, TEXT_OR_NUMBER, TEX
 from etl_jobs.tables import HISTORY, Reference, Table
 
 LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer ones
-STRATEGIES = ("snapshot", "slice", "incremental")
+STRATEGIES = ("snapshot", "replace", "slice", "append", "incremental", "scd2")
 _TYPE = re.compile(r'"?[A-Za-z_][\w.]*"?( [A-Za-z]+)*( ?\(\d+(, ?\d+)?\))?( with(out)? time zone)?( ?\[\d*\])*', re.I)
 
 _REFERENCE_KEYS = {"columns": TEXTS, "table": TEXT, "to": TEXTS, "orphans": TEXT}
@@ -30,6 +30,7 @@ TABLE_KEYS = {
     "skip_unchanged": FLAG,
     "min_rows": WHOLE,
     "max_delete": NUMBER,
+    "secret": TEXTS,
     "comment": TEXT,
 }
 
@@ -64,6 +65,7 @@ def check_table(entries: Entries, table: Table, tables: tuple[Table, ...]) -> No
             entries.problems.append(f"{where}: columns.{column}: not a PostgreSQL type: {kind!r}")
     _check_columns(entries, f"{where}: required", table.required, table)
     _check_columns(entries, f"{where}: key", table.key, table)
+    _check_columns(entries, f"{where}: secret", table.secret, table)
     _check_strategy(entries, where, table)
     for reference in table.references:
         _check_reference(entries, where, table, reference, tables)

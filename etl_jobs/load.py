@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
-import psycopg
 from psycopg import sql
 
-from etl_jobs.changes import Change, Changed, merge, replace_rows, upsert
+from etl_jobs.appending import forget_batches
+from etl_jobs.changes import Change
 from etl_jobs.checks import Found, count_problems, parents_keys, reject_problems, whole
-from etl_jobs.errors import DataRejectedError
 from etl_jobs.records import (
     RECORDED,
     Attempt,
     Loaded,
+    cached_load,
+    declaration,
+    forget_watermark,
     move_watermark,
     recorded_load,
     target_name,
@@ -24,37 +28,46 @@ from etl_jobs.records import (
 )
 from etl_jobs.sources import Source, open_source
 from etl_jobs.staging import check_header, copy_into, create_staging, identifiers
-from etl_jobs.tables import Catalogue, Table
-from etl_jobs.target import ensure_target
-from etl_jobs.warehouse import Session, locked, prepare, server_version
+from etl_jobs.strategies import Step, change_target, part_of
+from etl_jobs.swap import refuse_dependents
+from etl_jobs.tables import HISTORY, Catalogue, Table
+from etl_jobs.target import check_target, columns_of, create_target
+from etl_jobs.warehouse import Session, locked, prepare
 
 
-def load_table(session: Session, catalogue: Catalogue, table: Table, *, attempt: Attempt, wait: float) -> Loaded:
-    """Make the target equal to the source, or leave it as it is and raise a JobError.
+def load_table(
+    session: Session, catalogue: Catalogue, table: Table, *, attempt: Attempt, wait: float, full: bool = False
+) -> Loaded:
+    """Bring the target up to date with its source, or leave it as it is and raise a JobError.
 
-    `wait` is how many seconds to wait for another load of the same target to end.
+    `wait` is how many seconds to wait for another load of the same target to end. `full` reads the source from
+    its beginning and never finds that nothing is to be done.
     """
     source = open_source(catalogue, table)
     header = check_header(source, table)
     prepare(session, catalogue.schema, catalogue.staging_schema)
     name = target_name(catalogue, table)
     with locked(session, name, wait=wait):
-        fingerprint = source.fingerprint()
-        if recorded := recorded_load(session, name, attempt, fingerprint=fingerprint):
-            return recorded
-        load = _Load(session, catalogue, table, source, fingerprint, datetime.now(UTC))
-        started = time.monotonic()
-        staged = load.stage(header)
-        copied = time.monotonic()
-        found = load.check(staged)
-        checked = time.monotonic()
-        loaded = load.apply(staged, found, attempt)
-        return replace(
-            loaded,
-            copy_seconds=round(copied - started, 3),
-            check_seconds=round(checked - copied, 3),
-            load_seconds=round(time.monotonic() - checked, 3),
+        load = _Load(
+            session=session,
+            catalogue=catalogue,
+            table=table,
+            source=source,
+            fingerprint=source.fingerprint(),
+            declared=declaration(table, _parents_fingerprints(catalogue, table)),
+            held=columns_of(session, sql.Identifier(catalogue.schema, table.name)),
+            started=datetime.now(UTC),
+            full=full,
+            wait=wait,
         )
+        return load.known(attempt) or load.run(header, attempt)
+
+
+def _parents_fingerprints(catalogue: Catalogue, table: Table) -> list[str]:
+    """Of no use, so not asked for, where nothing is ever found unchanged."""
+    if not table.skip_unchanged:
+        return []
+    return [open_source(catalogue, catalogue.named(r.table)).fingerprint() for r in table.references]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +79,20 @@ class _Staged:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Load:
-    """The three steps of one load, under the target's lock."""
+    """The steps of one load, under the target's lock. `held` are the target's columns, empty where it is missing."""
 
     session: Session
     catalogue: Catalogue
     table: Table
     source: Source
     fingerprint: str
+    declared: str
+    held: Mapping[str, str]
     started: datetime
+    full: bool
+    wait: float
 
     @property
     def name(self) -> str:
@@ -89,16 +106,48 @@ class _Load:
     def staging(self) -> sql.Identifier:
         return sql.Identifier(self.catalogue.staging_schema, self.table.name)
 
+    def known(self, attempt: Attempt) -> Loaded | None:
+        """What need not be done again: this job did it, or an earlier load still holds."""
+        if recorded := recorded_load(self.session, self.name, attempt, fingerprint=self.fingerprint):
+            return recorded
+        if self.full or not self.held:
+            return None
+        return cached_load(self.session, self.name, self.table, fingerprint=self.fingerprint, declared=self.declared)
+
+    def run(self, header: tuple[str, ...], attempt: Attempt) -> Loaded:
+        started = time.monotonic()
+        staged = self.stage(header)
+        copied = time.monotonic()
+        found = self.check(staged)
+        checked = time.monotonic()
+        loaded = self.apply(staged, found, attempt)
+        return replace(
+            loaded,
+            copy_seconds=round(copied - started, 3),
+            check_seconds=round(checked - copied, 3),
+            load_seconds=round(time.monotonic() - checked, 3),
+        )
+
     def stage(self, header: tuple[str, ...]) -> _Staged:
-        create_staging(self.session, self.staging, self.table)
-        ensure_target(self.session, self.target, self.staging, self.table, name=self.name)
-        since = watermark_less_lag(self.session, self.name, self.table)
+        beside = self.table.strategy == "replace"  # staging itself becomes the target
+        if beside and self.held:
+            refuse_dependents(self.session, self.target)
+        since = None if self.full or not self.held else watermark_less_lag(self.session, self.name, self.table)
         part = part_of(self.table, since=since)
-        sent = copy_into(self.session, self.staging, self.source, header, part=part)
-        if self.table.key:
-            analyze = sql.SQL("ANALYZE {} ({})").format(self.staging, identifiers(self.table.key))
-            self.session.execute(analyze)
+        with self.session.transaction() if beside else contextlib.nullcontext():
+            create_staging(self.session, self.staging, self.table, first=self.held, logged=beside)
+            if self.held:
+                wanted = columns_of(self.session, self.staging) | self._history()
+                check_target(self.session, self.target, self.table, found=self.held, wanted=wanted)
+            sent = copy_into(self.session, self.staging, self.source, header, part=part, freeze=beside)
+        if beside or self.table.key:
+            columns = sql.SQL("") if beside else sql.SQL(" ({})").format(identifiers(self.table.key))
+            self.session.execute(sql.SQL("ANALYZE {}").format(self.staging) + columns)
         return _Staged(part=part, since=since, bytes=sent)
+
+    def _history(self) -> dict[str, str]:
+        names = {"timestamptz": "timestamp with time zone"}
+        return {c: names.get(k, k) for c, k in HISTORY.items() if c in self.table.held_columns}
 
     def check(self, staged: _Staged) -> Found:
         parents = parents_keys(self.session, self.catalogue, self.table, self.staging, whole=staged.part is None)
@@ -109,8 +158,12 @@ class _Load:
     def apply(self, staged: _Staged, found: Found, attempt: Attempt) -> Loaded:
         """Rows, watermark and load record together; staging goes with the same commit."""
         with self.session.transaction():
-            changed = self._change(staged.part)
-            _guard_deletes(self.session, self.table, self.target, changed)
+            if not self.held:
+                create_target(self.session, self.target, self.table)
+                forget_batches(self.session, self.name)
+            if self.full or not self.held:
+                forget_watermark(self.session, self.name)
+            changed = change_target(self.session, self._step(staged, found))
             move_watermark(self.session, self.name, self.table, found)
             loaded = Loaded(
                 rows=found.rows,
@@ -119,35 +172,33 @@ class _Load:
                 orphans=sum(found.orphans),
                 bytes=staged.bytes,
             )
-            write_record(self.session, attempt, self._record_values(loaded, found, since=staged.since))
-            self.session.execute(sql.SQL("DROP TABLE {}").format(self.staging))
-        return loaded
+            number = write_record(self.session, attempt, self._record_values(loaded, found, since=staged.since))
+            self.session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self.staging))
+        return replace(loaded, load=number)
 
-    def _change(self, part: sql.Composable | None) -> Changed:
+    def _step(self, staged: _Staged, found: Found) -> Step:
         columns, key = tuple(self.table.columns), self.table.identity
-        change = Change(staging=self.staging, target=self.target, columns=columns, key=key)
-        try:
-            if self.table.strategy == "incremental":
-                return upsert(self.session, change)
-            if self.table.strategy == "snapshot" and key and server_version(self.session) >= 17:
-                return merge(self.session, change)
-            return replace_rows(self.session, change, part=part)
-        except psycopg.IntegrityError as error:
-            raise DataRejectedError(
-                f"table {self.table.name!r}: {error.diag.message_primary} ({error.diag.message_detail or 'no detail'})",
-                hint="the table has a constraint that the catalogue does not declare",
-            ) from error
+        return Step(
+            catalogue=self.catalogue,
+            table=self.table,
+            change=Change(staging=self.staging, target=self.target, columns=columns, key=key),
+            part=staged.part,
+            batch=(found.rows, found.checksum),
+            full=self.full,
+            patience=self.wait,
+        )
 
     def _record_values(self, loaded: Loaded, found: Found, *, since: str | None) -> dict[str, object]:
-        if self.table.strategy == "snapshot":
+        if self.table.strategy in {"snapshot", "replace"}:
             held = found.rows, found.checksum
         else:
-            held = whole(self.session, self.target, self.table)
+            held = whole(self.session, self.target, self.table.held_columns)
         return {
             "target": self.name,
             "strategy": self.table.strategy,
             "source": self.source.name,
             "fingerprint": self.fingerprint,
+            "declared": self.declared,
             "since": since,
             "checksum": found.checksum,
             "held_rows": held[0],
@@ -155,26 +206,3 @@ class _Load:
             "started": self.started,
             **{column: getattr(loaded, field) for field, column in RECORDED.items()},
         }
-
-
-def part_of(table: Table, *, since: str | None) -> sql.Composable | None:
-    """Which rows of source and target a load answers for, as an SQL condition; None means all of them."""
-    if table.strategy == "slice":
-        return sql.SQL("(({}) IS TRUE)").format(sql.SQL(table.where))
-    if table.strategy == "incremental" and since is not None:
-        return sql.SQL("(({} >= {}) IS NOT FALSE)").format(sql.Identifier(table.watermark), sql.Literal(since))
-    return None
-
-
-def _guard_deletes(session: Session, table: Table, target: sql.Identifier, changed: Changed) -> None:
-    """A source that lost most of its rows is more often broken than right."""
-    if not changed.deleted or table.max_delete >= 1:
-        return
-    row = session.execute(sql.SQL("SELECT count(*) FROM {}").format(target)).fetchone()
-    before = (row[0] if row else 0) - changed.inserted + changed.deleted
-    if changed.deleted > table.max_delete * before:
-        raise DataRejectedError(
-            f"table {table.name!r}: {changed.deleted} of {before} rows are no longer in the source,"
-            f" more than max_delete = {table.max_delete:g} allows; the table is as it was",
-            hint="if that is right, raise max_delete (1 = no limit) for one load",
-        )

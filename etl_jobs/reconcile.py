@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from psycopg import sql
 
 from etl_jobs.checks import Found, count_problems, whole
-from etl_jobs.load import part_of
-from etl_jobs.records import target_name
+from etl_jobs.records import is_fresh, target_name
 from etl_jobs.sources import open_source
 from etl_jobs.staging import check_header, copy_into, definitions
+from etl_jobs.strategies import part_of
 from etl_jobs.tables import Catalogue, Table
 from etl_jobs.warehouse import Session
 
@@ -49,7 +49,8 @@ def compare(session: Session, catalogue: Catalogue, table: Table, *, reread: boo
     if reread:
         read = _reread(session, catalogue, table, read)
     differences, held = _differences(session, catalogue, table, read)
-    if open_source(catalogue, table).fingerprint() != read.fingerprint:
+    fresh = is_fresh(session, target_name(catalogue, table), table)
+    if not fresh and open_source(catalogue, table).fingerprint() != read.fingerprint:
         differences.insert(0, "the source has changed since it was loaded")
     return Compared(table=table.name, source_rows=read.rows, warehouse_rows=held, differences=tuple(differences))
 
@@ -58,15 +59,17 @@ def _differences(session: Session, catalogue: Catalogue, table: Table, read: Rea
     """What is not as it was read, and how many rows the table holds."""
     found = []
     part = _held_part(session, catalogue, table, since=read.since)
-    if part.rows != read.rows:
+    if table.strategy == "append":
+        pass  # it holds earlier batches as well
+    elif part.rows != read.rows:
         found.append(f"{read.rows:,} rows in the source, {part.rows:,} in the warehouse")
     elif part.checksum != read.checksum:
         found.append("as many rows as in the source, but other values")
     if not _skips_references(catalogue, table) and sum(part.orphans) != read.orphans:
         found.append(f"{sum(part.orphans):,} rows refer to no parent, {read.orphans:,} when it was loaded")
-    if table.strategy == "snapshot":
+    if table.strategy in {"snapshot", "replace"}:
         return found, part.rows
-    rows, checksum = whole(session, sql.Identifier(catalogue.schema, table.name), table)
+    rows, checksum = whole(session, sql.Identifier(catalogue.schema, table.name), table.held_columns)
     if not found and (rows, checksum) != read.held:
         found.append(f"changed outside of what was loaded last: {read.held[0]:,} rows then, {rows:,} now")
     return found, rows
@@ -94,10 +97,20 @@ def _last_load(session: Session, name: str) -> Read | None:
 def _held_part(session: Session, catalogue: Catalogue, table: Table, *, since: str | None) -> Found:
     """The same counts as for staging, over the target's part and with the parents' targets."""
     target = sql.Identifier(catalogue.schema, table.name)
-    part = part_of(table, since=since) or sql.SQL("true")
+    part = part_of(table, since=since) or _current(table)
     held = sql.SQL("(SELECT * FROM {} WHERE {})").format(target, part)
-    parents = [sql.Identifier(catalogue.schema, r.table) for r in table.references]
+    parents = [
+        sql.SQL("(SELECT * FROM {} WHERE {})").format(
+            sql.Identifier(catalogue.schema, r.table), _current(catalogue.named(r.table))
+        )
+        for r in table.references
+    ]
     return count_problems(session, held, table, parents)
+
+
+def _current(table: Table) -> sql.SQL:
+    """Of a history the rows that hold now, else every row."""
+    return sql.SQL("is_current" if table.strategy == "scd2" else "true")
 
 
 def _reread(session: Session, catalogue: Catalogue, table: Table, read: Read) -> Read:
@@ -108,7 +121,7 @@ def _reread(session: Session, catalogue: Catalogue, table: Table, read: Read) ->
     session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(again))
     session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(again, definitions(table.columns)))
     copy_into(session, again, source, header, part=part_of(table, since=None))
-    rows, checksum = whole(session, again, table)
+    rows, checksum = whole(session, again, table.columns)
     return replace(read, rows=rows, checksum=checksum, since=None)
 
 
@@ -117,8 +130,8 @@ def _parents(table: Table) -> list[str]:
 
 
 def _skips_references(catalogue: Catalogue, table: Table) -> bool:
-    """A parent of which only a slice is kept cannot answer for all its children."""
-    return any(catalogue.named(r.table).strategy == "slice" for r in table.references)
+    """A parent of which only a slice is kept cannot answer for all its children, nor one batch for all of them."""
+    return table.strategy == "append" or any(catalogue.named(r.table).strategy == "slice" for r in table.references)
 
 
 def _exists(session: Session, catalogue: Catalogue, name: str) -> bool:

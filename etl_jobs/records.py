@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from hashlib import md5
 
+import psycopg
 from psycopg import sql
 
 from etl_jobs.checks import Found
+from etl_jobs.errors import MisconfiguredError
 from etl_jobs.staging import identifiers
 from etl_jobs.tables import Catalogue, Table
 from etl_jobs.warehouse import Session
@@ -25,7 +29,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What a load did. `recorded` means that an earlier attempt of the same job had done it already."""
+    """What a load did. `recorded` means that an earlier attempt of the same job had done it already.
+
+    `cached` says in words why nothing had to be done, `load` is the number of the load record that holds.
+    """
 
     rows: int
     inserted: int
@@ -39,6 +46,8 @@ class Loaded:
     check_seconds: float = 0.0
     load_seconds: float = 0.0
     recorded: bool = False
+    cached: str = ""
+    load: int | None = None
 
 
 def target_name(catalogue: Catalogue, table: Table) -> str:
@@ -48,7 +57,7 @@ def target_name(catalogue: Catalogue, table: Table) -> str:
 
 def watermark_less_lag(session: Session, name: str, table: Table) -> str | None:
     """Where an incremental load begins: the watermark minus the lag; None the first time."""
-    if table.strategy != "incremental":
+    if not table.grows:
         return None
     lag = sql.SQL(" - interval {}" if isinstance(table.lag, str) else " - {}").format(sql.Literal(table.lag))
     statement = sql.SQL(
@@ -63,9 +72,14 @@ def watermark_less_lag(session: Session, name: str, table: Table) -> str | None:
     return str(row[0]) if row else None
 
 
+def forget_watermark(session: Session, name: str) -> None:
+    """Of a table that is made anew."""
+    session.execute("DELETE FROM etl.watermark WHERE target = %s", [name])
+
+
 def move_watermark(session: Session, name: str, table: Table, found: Found) -> None:
     """Move the watermark with the rows; it never goes back."""
-    if table.strategy != "incremental" or found.watermark is None:
+    if not table.grows or found.watermark is None:
         return
     statement = sql.SQL(
         'INSERT INTO etl.watermark AS w (target, "column", value) VALUES (%s, %s, %s)'
@@ -83,20 +97,62 @@ def recorded_load(session: Session, name: str, attempt: Attempt, *, fingerprint:
     if attempt.run is None:
         return None
     statement = sql.SQL(
-        "SELECT {} FROM etl.load AS l"
+        "SELECT id, {} FROM etl.load AS l"
         " WHERE target = %s AND run = %s AND job = %s AND attempt < %s AND fingerprint = %s"
         " AND NOT EXISTS (SELECT FROM etl.load AS later WHERE later.target = l.target AND later.id > l.id)"
     ).format(identifiers(RECORDED.values()))
     row = session.execute(statement, [name, attempt.run, attempt.job, attempt.number, fingerprint]).fetchone()
-    return Loaded(**dict(zip(RECORDED, row, strict=True)), recorded=True) if row else None
+    return Loaded(load=row[0], **dict(zip(RECORDED, row[1:], strict=True)), recorded=True) if row else None
 
 
-def write_record(session: Session, attempt: Attempt, values: dict[str, object]) -> None:
-    """Write the load record; one of an earlier run with the same number (a new ledger) gives way."""
+def declaration(table: Table, parents: Iterable[str]) -> str:
+    """What decides what a load makes of its source: the catalogue's part, and the parents' fingerprints."""
+    own = replace(table, fresh_for="", skip_unchanged=False, comment="", id=0)
+    return f"{md5(repr(own).encode()).hexdigest()} {md5(repr(tuple(parents)).encode()).hexdigest()}"
+
+
+def cached_load(session: Session, name: str, table: Table, *, fingerprint: str, declared: str) -> Loaded | None:
+    """The last load, if the catalogue says that it still holds: it is fresh, or source and parents are unchanged."""
+    row = session.execute(
+        "SELECT id, coalesce('run ' || run || ', ', '') || job, to_char(finished, 'YYYY-MM-DD HH24:MI:SS \"UTC\"'),"
+        " rows_in, fingerprint, declared FROM etl.load WHERE target = %s ORDER BY id DESC LIMIT 1",
+        [name],
+    ).fetchone()
+    if row is None:
+        return None
+    number, who, when, rows, last_fingerprint, last_declared = row
+    if (last_declared or "").partition(" ")[0] != declared.partition(" ")[0]:
+        return None
+    if is_fresh(session, name, table):
+        why = f"the load of {when} ({who}, load {number}) is fresh for {table.fresh_for}"
+    elif table.skip_unchanged and (last_fingerprint, last_declared) == (fingerprint, declared):
+        why = f"the source is unchanged since the load of {when} ({who}, load {number})"
+    else:
+        return None
+    return Loaded(rows=rows, inserted=0, updated=0, deleted=0, duplicates=0, orphans=0, cached=why, load=number)
+
+
+def is_fresh(session: Session, name: str, table: Table) -> bool:
+    """The target's last load is younger than the catalogue's `fresh_for`."""
+    if not table.fresh_for:
+        return False
+    statement = "SELECT max(finished) > now() - %s::interval FROM etl.load WHERE target = %s"
+    try:
+        row = session.execute(statement, [table.fresh_for, name]).fetchone()
+    except psycopg.DataError as error:
+        raise MisconfiguredError(f"table {table.name!r}: fresh_for: {error.diag.message_primary}") from error
+    return bool(row and row[0])
+
+
+def write_record(session: Session, attempt: Attempt, values: dict[str, object]) -> int:
+    """Write the load record and say its number; one of an earlier run with the same number (a new ledger) gives way."""
     session.execute(
         "DELETE FROM etl.load WHERE run = %s AND job = %s AND target = %s",
         [attempt.run, attempt.job, values["target"]],
     )
     values = {"run": attempt.run, "job": attempt.job, "attempt": attempt.number, **values}
-    statement = sql.SQL("INSERT INTO etl.load ({}) VALUES ({})")
-    session.execute(statement.format(identifiers(values), sql.SQL(", ").join(map(sql.Placeholder, values))), values)
+    statement = sql.SQL("INSERT INTO etl.load ({}) VALUES ({}) RETURNING id").format(
+        identifiers(values), sql.SQL(", ").join(map(sql.Placeholder, values))
+    )
+    row = session.execute(statement, values).fetchone()
+    return int(row[0]) if row else 0

@@ -24,6 +24,9 @@ CREATE TABLE IF NOT EXISTS etl.load (
     finished    timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE (run, job, target)
 );
+ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS declared text;        -- what the catalogue said and the parents' sources were
+ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS rejected bigint NOT NULL DEFAULT 0;
+ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS warnings bigint NOT NULL DEFAULT 0;
 CREATE INDEX IF NOT EXISTS load_target ON etl.load (target, id);
 COMMENT ON TABLE etl.load IS 'One row per load, written in the same transaction as its rows.';
 
@@ -34,3 +37,12 @@ CREATE TABLE IF NOT EXISTS etl.watermark (
     updated  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE etl.watermark IS 'How far incremental tables have been read.';
+
+CREATE TABLE IF NOT EXISTS etl.batch (
+    target   text    NOT NULL,
+    rows     bigint  NOT NULL,
+    checksum numeric NOT NULL,
+    added    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (target, rows, checksum)
+);
+COMMENT ON TABLE etl.batch IS 'What was added to tables without a key that only grow, so that it is not added again.';

@@ -29,12 +29,19 @@ def definitions(columns: Mapping[str, str]) -> sql.Composed:
     )
 
 
-def create_staging(session: Session, staging: sql.Identifier, table: Table) -> None:
-    """An empty staging table of the declared types, without constraints; a leftover of a killed attempt goes."""
+def create_staging(
+    session: Session, staging: sql.Identifier, table: Table, *, first: Iterable[str] = (), logged: bool = False
+) -> None:
+    """An empty staging table of the declared types, without constraints; a leftover of a killed attempt goes.
+
+    The columns are in the catalogue's order, but those named `first`. A `logged` one may become the target.
+    """
+    names = dict.fromkeys((*(c for c in first if c in table.columns), *table.columns))
     session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staging))
-    create = sql.SQL("CREATE UNLOGGED TABLE {} ({}) WITH (autovacuum_enabled = false)")
+    create = sql.SQL("CREATE {} TABLE {} ({}) WITH (autovacuum_enabled = false)")
+    kind = sql.SQL("" if logged else "UNLOGGED")
     try:
-        session.execute(create.format(staging, definitions(table.columns)))
+        session.execute(create.format(kind, staging, definitions({c: table.columns[c] for c in names})))
     except (psycopg.errors.UndefinedObject, psycopg.errors.SyntaxError, psycopg.errors.DataError) as error:
         raise MisconfiguredError(f"table {table.name!r}: {error.diag.message_primary}") from error
 
@@ -63,15 +70,18 @@ def copy_into(
     columns: tuple[str, ...],
     *,
     part: sql.Composable | None = None,
+    freeze: bool = False,
 ) -> int:
     """Send the source's text as it is, keeping the rows of `part`; returns how many bytes were sent.
+
+    `freeze` shows the rows to every snapshot, however old; the table must be made in the same transaction.
 
     Raises DataRejectedError with line, column and value where a record does not fit.
     """
     dialect = (source.delimiter, source.quote, source.escape, source.null, source.encoding)
     statement = sql.SQL(
-        "COPY {} ({}) FROM STDIN (FORMAT csv, HEADER true, DELIMITER {}, QUOTE {}, ESCAPE {}, NULL {}, ENCODING {})"
-    ).format(target, identifiers(columns), *map(sql.Literal, dialect))
+        "COPY {} ({}) FROM STDIN (FORMAT csv, {}HEADER true, DELIMITER {}, QUOTE {}, ESCAPE {}, NULL {}, ENCODING {})"
+    ).format(target, identifiers(columns), sql.SQL("FREEZE, " if freeze else ""), *map(sql.Literal, dialect))
     if part is not None:
         statement += sql.SQL(" WHERE ") + part
     sent = 0

@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 from etl_jobs.command import arguments, catalogue_of, run
 from etl_jobs.load import load_table
-from etl_jobs.records import Attempt
+from etl_jobs.records import Attempt, Loaded
+from etl_jobs.tables import Table
 from etl_jobs.warehouse import connect
 from etl_runner.job import report
 
@@ -16,15 +17,33 @@ def main() -> None:
     parser = arguments("Load one table of the catalogue into the warehouse.")
     parser.add_argument("--id", type=int, required=True, help="the table's place in the catalogue, from 0")
     parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait for another load of the table")
+    parser.add_argument(
+        "--full-refresh",
+        action="store_true",
+        help="read the source from its beginning, whatever the watermark or an earlier load says",
+    )
     options = parser.parse_args()
     catalogue = catalogue_of(options)
     table = catalogue.table(options.id)
     with connect() as session:
-        loaded = load_table(session, catalogue, table, attempt=this_attempt(options.id), wait=options.wait)
-    metrics = asdict(loaded)
-    if not loaded.recorded:
-        del metrics["recorded"]
-    report(table=table.name, **metrics)
+        loaded = load_table(
+            session,
+            catalogue,
+            table,
+            attempt=this_attempt(options.id),
+            wait=options.wait,
+            full=options.full_refresh,
+        )
+    tell(table, loaded)
+
+
+def tell(table: Table, loaded: Loaded) -> None:
+    """Metrics to the runner, a few lines to the log."""
+    metrics = asdict(loaded) | {"cached": bool(loaded.cached)}
+    report(table=table.name, **{k: v for k, v in metrics.items() if v or k not in {"recorded", "cached"}})
+    if loaded.cached:
+        print(f"{table.name}: not loaded, {loaded.cached}")
+        return
     print(
         f"{table.name}: {loaded.rows:,} rows, {loaded.inserted:,} inserted, {loaded.updated:,} updated,"
         f" {loaded.deleted:,} deleted" + (", as recorded by an earlier attempt" if loaded.recorded else "")

@@ -46,6 +46,7 @@ class Table:
     skip_unchanged: bool = False
     min_rows: int = 0
     max_delete: float = 0.5
+    secret: tuple[str, ...] = ()
     comment: str = ""
 
     @property
@@ -57,6 +58,11 @@ class Table:
     def identity(self) -> tuple[str, ...]:
         """The columns that name a row, empty where rows may repeat."""
         return self.key if self.duplicates == "fail" else ()
+
+    @property
+    def grows(self) -> bool:
+        """Only what is new since the watermark is read."""
+        return self.strategy in {"incremental", "append"} and bool(self.watermark)
 
     @property
     def held_columns(self) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from psycopg import sql
 
 from etl_jobs.errors import MisconfiguredError
@@ -21,59 +23,66 @@ _UNIQUE = """
 """
 
 
-def ensure_target(
-    session: Session, target: sql.Identifier, staging: sql.Identifier, table: Table, *, name: str
-) -> None:
-    """Make the target, or check that an existing one has the declared columns, types and key.
-
-    Staging is there already, with the declared types: so the server itself says what they are called.
-    `name` is what watermarks call the target.
-    """
-    found = columns_of(session, target)
-    if not found:
-        _create(session, target, table, name=name)
-        return
-    wanted = columns_of(session, staging)
-    wrong = [f"{c!r} is missing" for c in wanted if c not in found]
-    wrong += [f"{c!r} is not declared" for c in found if c not in wanted]
-    wrong += [f"{c!r} is {found[c]}, declared {kind}" for c, kind in wanted.items() if found.get(c, kind) != kind]
-    shown = target.as_string(session)
-    if wrong:
-        raise MisconfiguredError(
-            f"table {table.name!r}: {shown} exists with other columns: {'; '.join(wrong)}",
-            hint="change the catalogue, or ALTER or DROP the table",
-        )
-    _check_key(session, shown, table)
-
-
 def columns_of(session: Session, relation: sql.Identifier) -> dict[str, str]:
     """The relation's columns with their types as the server writes them; empty where there is none."""
     return dict(session.execute(_COLUMNS, [relation.as_string(session)]).fetchall())
 
 
+def check_target(
+    session: Session, target: sql.Identifier, table: Table, *, found: Mapping[str, str], wanted: Mapping[str, str]
+) -> None:
+    """Refuse an existing target whose columns, types or key are not the declared ones.
+
+    `found` are its columns, `wanted` the declared ones, both with types as the server writes them.
+    """
+    shown = target.as_string(session)
+    wrong, cures = [], []
+    for column, kind in wanted.items():
+        name = sql.Identifier(column).as_string(session)
+        if column not in found:
+            wrong.append(f"{column!r} is missing")
+            cures.append(f"ADD COLUMN {name} {kind}")
+        elif found[column] != kind:
+            wrong.append(f"{column!r} is {found[column]}, declared {kind}")
+            cures.append(f"ALTER COLUMN {name} TYPE {kind} USING {name}::{kind}")
+    for column in found:
+        if column not in wanted:
+            wrong.append(f"{column!r} is not declared")
+            cures.append(f"DROP COLUMN {sql.Identifier(column).as_string(session)}")
+    if wrong:
+        raise MisconfiguredError(
+            f"table {table.name!r}: {shown} exists with other columns: {'; '.join(wrong)}",
+            hint=f"change the catalogue, or run: ALTER TABLE {shown} {', '.join(cures)};",
+        )
+    _check_key(session, shown, table)
+
+
 def _check_key(session: Session, name: str, table: Table) -> None:
     unique = [set(columns) for (columns,) in session.execute(_UNIQUE, [name]).fetchall()]
-    if table.identity and set(table.identity) not in unique:
+    if table.primary_key and set(table.primary_key) not in unique:
+        key = identifiers(table.primary_key).as_string(session)
         raise MisconfiguredError(
-            f"table {table.name!r}: {name} exists without a primary key on ({', '.join(table.identity)})",
-            hint=f"ALTER TABLE {name} ADD PRIMARY KEY (…), or DROP it and let the load make it",
+            f"table {table.name!r}: {name} exists without a primary key on ({', '.join(table.primary_key)})",
+            hint=f"run: ALTER TABLE {name} ADD PRIMARY KEY ({key});  or DROP it and let the load make it",
         )
-    if not table.identity and unique:
+    if not table.primary_key and unique:
         raise MisconfiguredError(
             f"table {table.name!r}: {name} has a unique index, but the catalogue lets rows repeat",
             hint='declare the key with duplicates = "fail", or drop the table\'s primary key',
         )
 
 
-def _create(session: Session, target: sql.Identifier, table: Table, *, name: str) -> None:
-    parts: list[sql.Composable] = [definitions(table.columns)]
-    if table.identity:
-        parts.append(sql.SQL("PRIMARY KEY ({})").format(identifiers(table.identity)))
+def create_target(session: Session, target: sql.Identifier, table: Table) -> None:
+    """Make the target as declared, in the caller's transaction: readers first see it with its rows."""
+    parts: list[sql.Composable] = [definitions(table.held_columns)]
+    if table.primary_key:
+        parts.append(sql.SQL("PRIMARY KEY ({})").format(identifiers(table.primary_key)))
+    session.execute(sql.SQL("CREATE TABLE {} ({})").format(target, sql.SQL(", ").join(parts)))
+    for column in table.never_null:
+        statement = sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET NOT NULL")
+        session.execute(statement.format(target, sql.Identifier(column)))
+    if table.strategy == "scd2":
+        index = sql.SQL("CREATE UNIQUE INDEX ON {} ({}) WHERE is_current")
+        session.execute(index.format(target, identifiers(table.identity)))
     comment = table.comment or f"Loaded from {table.file}."
-    with session.transaction():
-        session.execute("DELETE FROM etl.watermark WHERE target = %s", [name])  # of a table somebody dropped
-        session.execute(sql.SQL("CREATE TABLE {} ({})").format(target, sql.SQL(", ").join(parts)))
-        for column in table.never_null:
-            statement = sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET NOT NULL")
-            session.execute(statement.format(target, sql.Identifier(column)))
-        session.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(target, sql.Literal(comment)))
+    session.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(target, sql.Literal(comment)))

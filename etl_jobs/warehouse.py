@@ -66,7 +66,7 @@ def prepare(session: Session, *schemas: str) -> None:
     with session.transaction():
         found = session.execute(
             "SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s) AND (nspname <> 'etl'"
-            " OR to_regclass('etl.watermark') IS NOT NULL)",
+            " OR to_regclass('etl.batch') IS NOT NULL)",
             [list(wanted)],
         ).fetchall()
         missing = wanted - {name for (name,) in found}
@@ -122,6 +122,17 @@ def _holder(session: Session, target: str) -> str:
         [_TARGETS, target],
     ).fetchone()
     return str(row[0]) if row else "another session"
+
+
+def holders(session: Session, relation: str) -> str:
+    """Who else holds a lock on the relation, for a message."""
+    rows = session.execute(
+        "SELECT DISTINCT coalesce(nullif(a.application_name, ''), 'a session of ' || a.usename)"
+        " || ' (server pid ' || a.pid || ')' FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+        " WHERE l.relation = to_regclass(%s) AND l.granted AND l.pid <> pg_backend_pid()",
+        [relation],
+    ).fetchall()
+    return ", ".join(name for (name,) in rows) or "another session"
 
 
 def server_version(session: Session) -> int:

@@ -1,0 +1,100 @@
+"""What each strategy does with a checked staging table, inside one transaction; and what it may take away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from etl_jobs.appending import append, forget_batches
+from etl_jobs.changes import Change, Changed, merge, replace_rows, upsert
+from etl_jobs.errors import DataRejectedError
+from etl_jobs.history import keep_history
+from etl_jobs.swap import swap
+from etl_jobs.tables import Catalogue, Table
+from etl_jobs.warehouse import Session, server_version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One table to be changed: `part` is what of it the load answers for, `batch` the rows' number and checksum.
+
+    `full` makes the target equal to the whole source, also where it usually only grows. `patience` is how many
+    seconds to wait for readers, where the strategy needs the table for itself.
+    """
+
+    catalogue: Catalogue
+    table: Table
+    change: Change
+    part: sql.Composable | None
+    batch: tuple[int, int]
+    full: bool
+    patience: float
+
+
+def part_of(table: Table, *, since: str | None) -> sql.Composable | None:
+    """Which rows of source and target a load answers for, as an SQL condition; None means all of them."""
+    if table.strategy == "slice":
+        return sql.SQL("(({}) IS TRUE)").format(sql.SQL(table.where))
+    if table.grows and since is not None:
+        return sql.SQL("(({} >= {}) IS NOT FALSE)").format(sql.Identifier(table.watermark), sql.Literal(since))
+    return None
+
+
+def change_target(session: Session, step: Step) -> Changed:
+    """Bring the target up to date; raises DataRejectedError where its own constraints or max_delete refuse."""
+    table = step.table
+    try:
+        changed = _change(session, step)
+    except psycopg.IntegrityError as error:
+        detail = "" if table.secret else f" ({error.diag.message_detail or 'no detail'})"
+        raise DataRejectedError(
+            f"table {table.name!r}: {error.diag.message_primary}{detail}",
+            hint="the table has a constraint that the catalogue does not declare",
+        ) from error
+    _guard_deletes(session, step, changed)
+    return changed
+
+
+def _change(session: Session, step: Step) -> Changed:
+    name = f"{step.catalogue.schema}.{step.table.name}"
+    match step.table.strategy:
+        case "replace":
+            return swap(session, step.change, schema=step.catalogue.schema, patience=step.patience)
+        case "scd2":
+            return keep_history(session, step.change)
+        case "incremental" if not step.full:
+            return upsert(session, step.change)
+        case "append" if not step.full:
+            return append(session, step.change, name=name, batch=step.batch)
+        case "append":
+            forget_batches(session, name, but=None if step.change.key else step.batch)
+    if step.part is None and step.change.key and server_version(session) >= 17:
+        return merge(session, step.change)
+    return replace_rows(session, step.change, part=step.part)
+
+
+def _guard_deletes(session: Session, step: Step, changed: Changed) -> None:
+    """A source that lost most of its rows is more often broken than right."""
+    limit = step.table.max_delete
+    if not changed.deleted or limit >= 1:
+        return
+    before, lost = _before(session, step, changed), changed.deleted
+    if step.table.strategy == "replace":
+        lost = before - changed.inserted
+    if lost > limit * before:
+        raise DataRejectedError(
+            f"table {step.table.name!r}: {lost} of {before} rows are no longer in the source,"
+            f" more than max_delete = {limit:g} allows; the table is as it was",
+            hint="if that is right, raise max_delete (1 = no limit) for one load",
+        )
+
+
+def _before(session: Session, step: Step, changed: Changed) -> int:
+    """How many rows the target had, of a history how many current ones."""
+    if step.table.strategy == "replace":
+        return changed.deleted
+    current = sql.SQL(" WHERE is_current" if step.table.strategy == "scd2" else "")
+    row = session.execute(sql.SQL("SELECT count(*) FROM {}").format(step.change.target) + current).fetchone()
+    return (row[0] if row else 0) - changed.inserted + changed.deleted

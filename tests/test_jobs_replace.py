@@ -1,0 +1,196 @@
+"""Strategy `replace`: a table built beside and put in the old one's place, with everything that belongs to it."""
+
+# ruff: noqa: E501, F401, F811
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.support.jobs import Shop, holding, query, start_job, wait_for
+from tests.support.servers import database, warehouse
+
+GOODS = {"id": "integer", "name": "text", "price": "numeric(8,2)", "boss": "integer"}
+SETTINGS = 'key = ["id"]\nstrategy = "replace"'
+HEAD = "id,name,price,boss\n"
+DRESSED = """
+CREATE TABLE shop.makers (id integer PRIMARY KEY);
+INSERT INTO shop.makers VALUES (1);
+ALTER TABLE shop.goods ADD CONSTRAINT "Fair price" CHECK (price > 0),
+    ADD CONSTRAINT made FOREIGN KEY (boss) REFERENCES shop.makers (id),
+    ADD CONSTRAINT itself FOREIGN KEY (boss) REFERENCES shop.goods (id) DEFERRABLE,
+    ADD CONSTRAINT named UNIQUE (name, id),
+    ADD CONSTRAINT apart EXCLUDE USING btree (price WITH =),
+    ALTER name SET NOT NULL, ALTER price SET DEFAULT 7.5, ALTER name SET STORAGE EXTERNAL,
+    ALTER name SET STATISTICS 77, ALTER boss SET (n_distinct = 3), ALTER name SET COMPRESSION pglz,
+    SET (fillfactor = 80, toast.autovacuum_enabled = false);
+CREATE INDEX "Dear ones" ON shop.goods USING btree (lower(name), price DESC) INCLUDE (boss) WHERE price > 1;
+CREATE UNIQUE INDEX cluster_me ON shop.goods (id, price);
+ALTER TABLE shop.goods CLUSTER ON cluster_me, REPLICA IDENTITY FULL;
+CREATE STATISTICS shop.related (dependencies) ON id, price FROM shop.goods;
+COMMENT ON STATISTICS shop.related IS 'S'; COMMENT ON TABLE shop.goods IS 'It''s ours';
+COMMENT ON COLUMN shop.goods.price IS 'in €'; COMMENT ON INDEX shop."Dear ones" IS 'I';
+COMMENT ON CONSTRAINT "Fair price" ON shop.goods IS 'C';
+DO $$ BEGIN IF to_regrole('Reporting') IS NULL THEN CREATE ROLE "Reporting"; END IF; END $$;
+GRANT SELECT ON shop.goods TO PUBLIC; GRANT SELECT, INSERT ON shop.goods TO "Reporting" WITH GRANT OPTION;
+GRANT UPDATE (price) ON shop.goods TO "Reporting";
+ALTER TABLE shop.goods OWNER TO "Reporting"; REVOKE DELETE ON shop.goods FROM "Reporting";
+"""
+DESCRIBED = """
+SELECT array_agg(line ORDER BY line) FROM (
+    SELECT pg_get_indexdef(indexrelid) || coalesce(obj_description(indexrelid, 'pg_class'), '') || indisclustered
+        FROM pg_index WHERE indrelid = 'shop.goods'::regclass
+    UNION ALL SELECT concat(contype, conname) || pg_get_constraintdef(oid) || coalesce(obj_description(oid, 'pg_constraint'), '')
+        FROM pg_constraint WHERE conrelid = 'shop.goods'::regclass
+    UNION ALL SELECT concat_ws('|', relname, relowner::regrole, array(SELECT unnest(relacl)::text ORDER BY 1), reloptions,
+        relreplident, relpersistence, obj_description(oid, 'pg_class')) FROM pg_class WHERE oid = 'shop.goods'::regclass
+    UNION ALL SELECT concat_ws('|', t.reloptions) FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid
+        WHERE c.oid = 'shop.goods'::regclass
+    UNION ALL SELECT concat_ws('|', attname, attnum, format_type(atttypid, atttypmod), attnotnull, attstorage, attcompression,
+        attstattarget, attacl, attoptions, attcollation, col_description(attrelid, attnum),
+        (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = attrelid AND adnum = attnum))
+        FROM pg_attribute WHERE attrelid = 'shop.goods'::regclass AND attnum > 0
+    UNION ALL SELECT pg_get_statisticsobjdef(oid) || obj_description(oid, 'pg_statistic_ext') FROM pg_statistic_ext
+) AS lines (line)
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, database: str) -> Shop:
+    shop = Shop(tmp_path, database)
+    shop.table("goods", GOODS, SETTINGS)
+    shop.file("goods.csv", HEAD + "1,pump,10.50,1\n2,valve,2,\n")
+    assert shop.load().status == 0
+    return shop
+
+
+def run_all(dsn: str, script: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as session:
+        session.execute(script.encode())
+
+
+def test_the_target_holds_the_source_and_nothing_else(shop: Shop) -> None:
+    shop.file("goods.csv", "name,boss,id,price\nhose,,4,1\npump,,1,9\n")
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert [row[:2] for row in shop.rows("goods")] == [(1, "pump"), (4, "hose")]
+    assert (ended.metrics["inserted"], ended.metrics["updated"], ended.metrics["deleted"]) == (2, 0, 2)
+    assert query(shop.dsn, "SELECT count(*) FROM pg_tables WHERE schemaname = 'shop_staging'") == [(0,)]
+    assert shop.run("final").status == 0
+
+
+def test_all_that_belongs_to_the_table_is_carried_over(shop: Shop) -> None:
+    run_all(shop.dsn, DRESSED)
+    [(before,)] = query(shop.dsn, DESCRIBED)
+    [(old,)] = query(shop.dsn, "SELECT 'shop.goods'::regclass::oid")
+    shop.file("goods.csv", HEAD + "1,pump,9,1\n3,seal,3,\n")
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert query(shop.dsn, "SELECT 'shop.goods'::regclass::oid") != [(old,)]
+    [(after,)] = query(shop.dsn, DESCRIBED)
+    assert set(after) ^ set(before) == set()
+    assert [row[0] for row in shop.rows("goods")] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("CREATE VIEW shop.dear AS SELECT * FROM shop.goods", "view shop.dear"),
+        ("CREATE MATERIALIZED VIEW shop.dear AS SELECT id FROM shop.goods", "materialized view shop.dear"),
+        ("CREATE TABLE shop.parts (good integer CONSTRAINT of_good REFERENCES shop.goods (id))",
+         "constraint of_good on table shop.parts"),
+        ("CREATE FUNCTION shop.f(shop.goods) RETURNS integer LANGUAGE sql AS 'SELECT 1'", "function shop.f(shop.goods)"),
+        ("CREATE TABLE shop.boxes (good shop.goods[])", "column good of table shop.boxes"),
+        ("CREATE TRIGGER t BEFORE DELETE ON shop.goods FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+         "trigger t on table shop.goods"),
+        ("CREATE POLICY mine ON shop.goods USING (true)", "policy mine on table shop.goods"),
+        ("ALTER TABLE shop.goods ENABLE ROW LEVEL SECURITY", "row security of shop.goods"),
+        ("CREATE SEQUENCE shop.numbers OWNED BY shop.goods.id", "sequence shop.numbers"),
+        ("CREATE TABLE shop.more () INHERITS (shop.goods)", "table shop.more"),
+        ("CREATE PUBLICATION p FOR TABLE shop.goods", "publication of table shop.goods in publication p"),
+        ("CREATE RULE r AS ON DELETE TO shop.goods DO INSTEAD NOTHING", "rule r on table shop.goods"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_carried_is_refused_by_name(shop: Shop, statement: str, named: str) -> None:
+    run_all(shop.dsn, statement)
+    before = shop.rows("goods")
+    shop.file("goods.csv", HEAD + "9,hose,1,\n3,x,1,\n")
+    ended = shop.load()
+
+    assert ended.status == 78, ended.stderr
+    assert f"these depend on it: {named}" in ended.stderr
+    assert shop.rows("goods") == before
+
+
+def test_readers_never_see_an_empty_or_half_table(shop: Shop) -> None:
+    texts = [HEAD + "".join(f"{n},x,{size},\n" for n in range(size)) for size in (2000, 3000)]
+    shop.file("goods.csv", texts[0])
+    assert shop.load().status == 0
+    seen: set[tuple[int, int]] = set()
+    over = threading.Event()
+
+    def poll(prepare: int | None) -> None:
+        with psycopg.connect(shop.dsn, autocommit=True) as session:
+            session.prepare_threshold = prepare
+            while not over.is_set():
+                row = session.execute("SELECT count(*), coalesce(min(price), 0)::int FROM shop.goods").fetchone()
+                assert row is not None
+                seen.add(row)
+
+    readers = [threading.Thread(target=poll, args=(p,)) for p in (0, None)]
+    for reader in readers:
+        reader.start()
+    try:
+        for turn in range(6):
+            shop.file("goods.csv", texts[turn % 2])
+            assert shop.load().status == 0
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join()
+
+    assert seen <= {(2000, 2000), (3000, 3000)}
+    assert len(seen) == 2
+
+
+def test_a_snapshot_from_before_the_swap_sees_rows(shop: Shop) -> None:
+    with psycopg.connect(shop.dsn) as session:
+        session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        session.execute("SELECT 1")
+        assert shop.load().status == 0
+        row = session.execute("SELECT count(*) FROM shop.goods").fetchone()
+
+    assert row == (2,)
+
+
+def test_a_reader_that_does_not_end_is_named_and_keeps_nobody_waiting(shop: Shop) -> None:
+    with holding(shop.dsn, "SET application_name = 'a long report'") as reader:
+        reader.execute("SELECT * FROM shop.goods")
+        ended = shop.load(0, "--wait", "1")
+
+    assert ended.status == 75
+    assert '"shop"."goods" is being read by a long report (server pid' in ended.stderr
+    assert shop.load().status == 0
+
+
+def test_a_source_that_shrank_too_much_is_refused(shop: Shop) -> None:
+    shop.file("goods.csv", HEAD)
+    ended = shop.load()
+
+    assert ended.status == 65
+    assert "2 of 2 rows are no longer in the source" in ended.stderr
+    assert len(shop.rows("goods")) == 2
+
+
+def test_a_constraint_the_new_rows_break_keeps_the_old_table(shop: Shop) -> None:
+    query(shop.dsn, "ALTER TABLE shop.goods ADD CHECK (price > 1)")
+    shop.file("goods.csv", HEAD + "1,pump,0.50,1\n2,valve,2,\n")
+    ended = shop.load()
+
+    assert ended.status == 65
+    assert "violated by some row" in ended.stderr
+    assert [row[2] for row in shop.rows("goods")] == [10.5, 2]
