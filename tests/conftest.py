@@ -5,6 +5,8 @@ import signal
 
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.faults.summary import pytest_terminal_summary  # noqa: F401 - pytest finds it here
+
 _SLOW_MACHINES = [HealthCheck.too_slow]
 settings.register_profile(
     "quick",  # says only whether there is a counterexample
