@@ -55,6 +55,8 @@ def names(plan: Plan) -> str:
         (["+clean+"], ["db"], "table-0 table-1 table-2 final"),
         ([], ["sub"], "pre final"),
         ([], ["+clean"], "pre final"),
+        (["pre,table-1"], [], "pre table-1"),
+        (["+clean, pre"], ["table-[0,1]"], "pre table-2 clean"),
     ],
 )
 def test_selectors_choose_jobs(only: list[str], skip: list[str], left: str) -> None:

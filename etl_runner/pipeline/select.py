@@ -15,8 +15,8 @@ def select(plan: Plan, *, only: Sequence[str] = (), skip: Sequence[str] = ()) ->
     """The plan without the jobs that are not chosen.
 
     A selector is a job, a template, a phase, a tag or a glob over job names; `+x` adds all that x needs, `x+` all that
-    needs x. The order of what is left stays, also where it came from a job left out. Raises UsageError for a selector
-    that fits nothing, and if nothing is left.
+    needs x; several may stand in one text, with commas. The order of what is left stays, also where it came from a job
+    left out. Raises UsageError for a selector that fits nothing, and if nothing is left.
     """
     if not only and not skip:
         return plan
@@ -56,7 +56,12 @@ class _Selection:
                 self.words.setdefault(word, set()).add(job.name)
 
     def names(self, selectors: Iterable[str]) -> set[str]:
-        return set[str]().union(*(self._selected(selector) for selector in selectors))
+        return set[str]().union(*(self._selected(one) for selector in selectors for one in self._split(selector)))
+
+    def _split(self, selector: str) -> list[str]:
+        if selector in self.words or "[" in selector:  # a tag or a glob may have commas of its own
+            return [selector]
+        return [one.strip() for one in selector.split(",")]
 
     def _selected(self, selector: str) -> set[str]:
         word = selector.removeprefix("+").removesuffix("+")
