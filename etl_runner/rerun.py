@@ -31,8 +31,8 @@ def left_over(plan: Plan, ends: Mapping[str, JobFinished], *, good: Collection[s
 def rerun(plan: Plan, names: Collection[str], *, now: Plan) -> Plan:
     """The recorded plan of these jobs alone: what they need besides counts as done.
 
-    The ledger has no values of environments, so they are those of `now`, the pipeline file's plan. Raises UsageError
-    for a job that had some and is not there any more.
+    The ledger has no values of environments, so they are those of `now`, the pipeline file's plan, whose secrets are
+    hidden beside those of then. Raises UsageError for a job that had some and is not there any more.
     """
     current = {job.name: job for job in now.jobs}
     kept = keep(plan, names)
@@ -42,7 +42,7 @@ def rerun(plan: Plan, names: Collection[str], *, now: Plan) -> Plan:
             hint=f"put it back, or run what there is now: etl-run all{_others(gone[1:])}",
         )
     jobs = tuple(replace(job, env=current[job.name].env) if job.name in current else job for job in kept.jobs)
-    return replace(kept, jobs=jobs)
+    return replace(kept, jobs=jobs, secrets=tuple(dict.fromkeys((*kept.secrets, *now.secrets))))
 
 
 def differences(plan: Plan, names: Collection[str], *, now: Plan) -> dict[str, list[str]]:

@@ -198,6 +198,18 @@ def test_a_jobs_environment_is_that_of_the_file_and_of_its_profile(tmp_path: Pat
     assert json.loads(project.run("history", "-o", "json").stdout)["runs"][0]["profile"] == "prod"
 
 
+def test_what_the_file_calls_secret_by_now_is_hidden(tmp_path: Path) -> None:
+    text = '[pipeline]\nname = "p"\nenv = { PIN = "4711x" }\n[jobs.a]\nshell = true\nrun = "echo pin $PIN; exit 1"\n'
+    project = Project(tmp_path, text)
+    project.run("all")
+    (tmp_path / "etl.toml").write_text(text.replace("env =", 'secrets = "PIN"\nenv ='))
+
+    project.run("retry")
+
+    logs = [(tmp_path / f".etl/runs/{run}/logs/a.1.log").read_text() for run in (1, 2)]
+    assert logs == ["pin 4711x\n", "pin ***\n"]
+
+
 def test_a_job_that_is_gone_is_run_as_recorded_unless_it_had_an_environment(tmp_path: Path) -> None:
     text = '[jobs.a]\nrun = "false"\n[jobs.b]\nrun = "false"\n'
     project = Project(tmp_path, text + 'env = { KEY = "1" }\n[jobs.c]\nrun = "true"\n')
