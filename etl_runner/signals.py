@@ -15,12 +15,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def hold_signals() -> None:
-    """Keep the signals waiting until `handled_signals` takes them: none is lost, none ends us half-way.
-
-    And have children's ends told to us: where our parent ignored them, nobody could know a child's exit status.
-    """
+    """Keep the signals waiting until `handled_signals` takes them: none is lost, none ends us half-way."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 @contextmanager

@@ -50,11 +50,11 @@ class Supervision:
             shim = self._idle.pop()
             if shim.is_clean:
                 return shim
-        if self._keeper is None or self._keeper.is_gone:
+        if self._keeper is None:
             self._keeper = self._start()
         try:
             return self._keeper.fork(self._orphans.spared)
-        except OSError:  # it was killed just now: once more with another one
+        except OSError:  # it was killed: once more with another one
             self._keeper = self._start()
             return self._keeper.fork(self._orphans.spared)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import time
@@ -125,10 +126,10 @@ def begin(
 
 
 def keeper_replaced(place: Place) -> dict[str, Any]:
-    """The keeper is killed while a job runs, which others wait for."""
+    """The keeper and its whole group are killed while a job runs, which others wait for."""
     running = place.start()
     place.wait_for("up")
-    kill(keeper(running))
+    os.killpg(*keeper(running), signal.SIGKILL)
     place.touch("go")
     return place.seen(running.wait(30))
 
@@ -142,7 +143,8 @@ def interrupted_early(place: Place, *, after: Sequence[float]) -> dict[str, Any]
         running.send_signal(signal.SIGINT)
         seen[seconds] = (running.wait(30), place.errors(number))
         wait_for_nobody()
-    return {"runs": list(seen.values())}
+    past = json.loads(place.ask("history", "-o", "json"))
+    return {"runs": list(seen.values()), "remembered": [run["state"] for run in past["runs"]]}
 
 
 def frozen(place: Place, *, killed: bool) -> dict[str, Any]:
@@ -162,6 +164,29 @@ def killed(place: Place) -> dict[str, Any]:
     place.wait_for("up")
     running.kill()
     return {**place.seen(running.wait(30)), "results": results(place)}
+
+
+def supervisors_told(place: Place, *, numbers: Sequence[int]) -> dict[str, Any]:
+    """Somebody sends signals to keeper and shims."""
+    running = place.start()
+    place.wait_for("up")
+    for pid in (*keeper(running), *shims(running)):
+        for number in numbers:
+            os.kill(pid, number)
+    place.touch("go")
+    return place.seen(running.wait(30))
+
+
+def again_and_again(place: Place, *, rounds: int) -> dict[str, Any]:
+    """Runs, one after the other. Who is there in the moment after each."""
+    seen = []
+    for number in range(rounds):
+        running = place.start(number=number)
+        pidfd = os.pidfd_open(running.pid)
+        select.select([pidfd], [], [])
+        seen.append((list(processes().values()), running.wait()))
+        os.close(pidfd)
+    return {"rounds": seen}
 
 
 def results(place: Place) -> dict[str, Any]:
@@ -205,6 +230,8 @@ SCENES: dict[str, Callable[..., dict[str, Any]]] = {
     "signalled": signalled,
     "keeper replaced": keeper_replaced,
     "interrupted early": interrupted_early,
+    "supervisors told": supervisors_told,
+    "again and again": again_and_again,
     "frozen": frozen,
     "killed": killed,
     "started again": started_again,

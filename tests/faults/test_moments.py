@@ -30,6 +30,7 @@ def test_an_early_ctrl_c_ends_by_its_signal_without_a_traceback(tmp_path: Path, 
     assert len(ours) >= len(seen["runs"]) - 2
     assert {status for status, _ in ours} == {-signal.SIGINT}
     assert [errors for _, errors in ours if "Traceback" in errors] == []
+    assert set(seen["remembered"]) <= {"cancelled"}  # who came too early to be remembered did nothing
 
 
 def is_of_the_interpreter(errors: str) -> bool:
@@ -65,6 +66,14 @@ def test_of_two_runs_at_once_one_runs_and_one_is_refused(tmp_path: Path) -> None
 
     assert seen == {"pairs": [[0, 75]] * 3, "survivors": []}
     assert (tmp_path / "ran").read_text() == "ran\n" * 3
+
+
+def test_when_a_run_is_over_nobody_of_it_is_there_any_more(tmp_path: Path) -> None:
+    write_pipeline(tmp_path, {f"job{number}": "true" for number in range(8)})
+
+    seen = play(tmp_path, "again and again", rounds=8)
+
+    assert seen["rounds"] == [[[], 0]] * 8
 
 
 @contextmanager

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from etl_runner.control import Control
-from etl_runner.events import AttemptExited
+from etl_runner.events import AttemptExited, RunStarted
 from etl_runner.executors import keeper
-from etl_runner.model import Order
+from etl_runner.ledger import Ledger
+from etl_runner.model import Order, Plan
+from etl_runner.paths import Home
+from etl_runner.runner import Runner
+from etl_runner.scheduler import Scheduler
 from tests.faults.namespace import play, write_pipeline
+from tests.support.runs import shell
 
 WAIT = "touch up; until [ -e go ]; do sleep 0.02; done"
 
@@ -24,6 +32,80 @@ def test_when_the_keeper_is_killed_jobs_go_on_and_the_next_ones_get_another(tmp_
 
     assert (seen["status"], seen["survivors"]) == (0, [])
     assert set(seen["jobs"].values()) == {"succeeded"}
+
+
+def test_supervisors_do_not_listen_to_signals(tmp_path: Path) -> None:
+    write_pipeline(tmp_path, {"first": WAIT, "second": {"run": "true", "needs": ["first"]}})
+
+    seen = play(tmp_path, "supervisors told", numbers=[signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+
+    assert (seen["status"], seen["survivors"]) == (0, [])
+    assert set(seen["jobs"].values()) == {"succeeded"}
+
+
+def test_a_daemon_lives_as_long_as_its_job_and_the_next_job_meets_nobody_of_it(tmp_path: Path) -> None:
+    (tmp_path / "job.sh").write_text(
+        "(setsid sh -c 'sleep 0.3; touch alive; sleep 1000.5' &)\nuntil [ -e alive ]; do sleep 0.02; done\n"
+    )
+    (tmp_path / "next.sh").write_text("! grep -aq '1000[.]5' /proc/[0-9]*/cmdline\n")
+    after = {"run": "sh next.sh", "needs": ["job"]}
+    write_pipeline(tmp_path, {"job": {"run": "sh job.sh", "timeout": "5s"}, "next": after})
+
+    seen = play(tmp_path, "to its end")
+
+    assert (seen["status"], seen["survivors"]) == (0, [])
+    assert seen["jobs"] == {"job": "succeeded", "next": "succeeded"}
+
+
+def test_jobs_have_no_file_of_their_supervisors_open_and_are_the_first_to_go_when_memory_runs_out(
+    tmp_path: Path,
+) -> None:
+    files = "ls -l /proc/$$/fd | sed -n 's/.*-> //p' | sed 's/:.*//' > files"
+    memory = "until [ $(cat /proc/self/oom_score_adj) -ge 300 ]; do sleep 0.01; done"  # set a moment after the start
+    write_pipeline(tmp_path, {"job": {"run": f"{files}; {memory}", "timeout": "5s"}})
+
+    seen = play(tmp_path, "to its end")
+
+    assert (seen["status"], seen["survivors"]) == (0, [])
+    assert (tmp_path / "files").read_text().split() == ["/dev/null", "pipe", "pipe"]
+
+
+async def test_a_late_request_to_stop_an_attempt_does_not_stop_the_next_one(tmp_path: Path) -> None:
+    executor = keeper.KeeperExecutor(trouble=tmp_path / "trouble")
+    first, second = new_control(), new_control()
+    await executor.run(new_order(tmp_path, "true"), first)
+
+    first.stop(force=True)
+    exited = await executor.run(new_order(tmp_path, "sleep 0.3"), second)
+
+    executor.close()
+    assert (exited.exit, exited.signal, exited.lost) == (0, None, False)
+
+
+async def test_an_error_inside_an_attempt_ends_the_run_with_it(tmp_path: Path) -> None:
+    class Broken:
+        async def run(self, order: Order, control: Control) -> AttemptExited:
+            raise RuntimeError("a bug")
+
+    plan = Plan(pipeline="test", jobs=(shell("job", "true"),))
+    about = RunStarted(pipeline="test", profile="", workers=4, jobs=1, by="test", command=(), config="", pid=1)
+    home = Home(tmp_path / ".etl")
+    with Ledger.open(home.ledger) as ledger:
+        run = ledger.begin(plan, datetime.now(UTC))
+        runner = Runner(
+            plan,
+            run=run,
+            about=about,
+            scheduler=Scheduler(plan),
+            executor=Broken(),
+            memory=ledger,
+            sinks=[],
+            home=home,
+            env={},
+        )
+
+        with pytest.raises(RuntimeError, match="a bug"):
+            await asyncio.wait_for(runner.run(), 10)
 
 
 def test_a_job_that_kills_its_supervisor_is_lost_and_its_retry_meets_nobody_of_it(tmp_path: Path) -> None:
@@ -72,20 +154,23 @@ async def test_where_there_can_be_no_further_process_the_attempt_fails_and_says_
     monkeypatch.setattr(keeper, "PROGRAM", str(program))
     executor = keeper.KeeperExecutor(trouble=tmp_path / "trouble")
 
-    exits = [await attempt(executor, tmp_path) for _ in range(2)]
+    exits = [await executor.run(new_order(tmp_path, "true"), new_control()) for _ in range(2)]
     executor.close()
 
     assert [exited.error for exited in exits] == ["cannot start 'true': Resource temporarily unavailable"] * 2
     assert (tmp_path / "trouble").read_text() == ""
 
 
-async def attempt(executor: keeper.KeeperExecutor, folder: Path) -> AttemptExited:
-    control = Control(started=lambda pid: None, reported=lambda metrics: None, output=lambda chunk: None)
-    order = Order(
+def new_control() -> Control:
+    return Control(started=lambda pid: None, reported=lambda metrics: None, output=lambda chunk: None)
+
+
+def new_order(folder: Path, words: str) -> Order:
+    return Order(
         run=1,
         job="j",
         attempt=1,
-        argv=("true",),
+        argv=tuple(words.split()),
         cwd="/",
         env=dict(os.environ),
         log=str(folder / "log"),
@@ -93,7 +178,6 @@ async def attempt(executor: keeper.KeeperExecutor, folder: Path) -> AttemptExite
         result=str(folder / "result"),
         grace=1.0,
     )
-    return await executor.run(order, control)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from pathlib import Path
@@ -18,7 +20,7 @@ from etl_runner.paths import Home
 from etl_runner.runner import Runner
 from etl_runner.scheduler import Scheduler
 from tests.faults.namespace import play, write_pipeline
-from tests.support.cli import Project, clean_env
+from tests.support.cli import ETL_RUN, Project, clean_env
 from tests.support.runs import shell
 
 TELL = "grep -E '^Sig(Blk|Ign)' /proc/self/status > signals; touch up; until [ -e go ]; do sleep 0.02; done"
@@ -52,6 +54,24 @@ def test_signals_work_as_the_parent_wished_and_jobs_begin_with_all_of_them(
     assert seen["jobs"] == {"job": "cancelled" if status else "succeeded"}
     masks = [int(line.split()[1], 16) for line in (tmp_path / "signals").read_text().splitlines()]
     assert [mask & ~OF_THE_C_LIBRARY for mask in masks] == [0, 0]
+
+
+def test_where_children_s_ends_are_ignored_their_status_is_known_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "etl.toml").write_text(
+        '[pipeline]\nname = "p"\n[jobs.j]\nrun = "true"\nmatrix = { command = "false" }\n'
+    )
+    ignoring = "import os, signal, sys; signal.signal(17, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
+
+    ended = subprocess.run(
+        [sys.executable, "-c", ignoring, *ETL_RUN, "all"],
+        cwd=tmp_path,
+        env=clean_env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ended.returncode, "exit" in ended.stderr) == (2, True), ended.stderr
 
 
 def test_an_empty_environment_is_enough(tmp_path: Path) -> None:
