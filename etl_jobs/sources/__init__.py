@@ -58,6 +58,14 @@ def open_source(catalogue: Catalogue, table: Table) -> Source:
             from etl_jobs.sources.postgresql import PostgresSource
 
             return PostgresSource(settings, table)
+        case "http":
+            from etl_jobs.sources.http import HttpSource
+
+            return HttpSource(settings, table)
+        case "jsonrpc":
+            from etl_jobs.sources.jsonrpc import JsonRpcSource
+
+            return JsonRpcSource(settings, table)
         case _:
             from etl_jobs.sources.csv import CsvSource
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from etl_jobs.entries import NUMBER, TEXT, TEXTS, WHOLE, Entries, Kind
+from etl_jobs.entries import LIST, MAP, NUMBER, PART, TEXT, TEXTS, WHOLE, Entries, Kind
 
 
 def _nothing_more(_where: str, _options: Mapping[str, Any], _entries: Entries) -> None:
@@ -34,10 +34,46 @@ def _check_csv(where: str, options: Mapping[str, Any], entries: Entries) -> None
         entries.problems.append(f"{where}: delimiter and quote are the same character")
 
 
+def _check_paging(where: str, options: Mapping[str, Any], entries: Entries) -> None:
+    """Say what is wrong with a `page` of the catalogue."""
+    page = entries.known(options.get("page", {}), f"{where}.page", _PAGE)
+    by = page.get("by", "none")
+    entries.one_of(by, _WAYS, f"{where}.page.by")
+    if by in ("cursor", "next") and "at" not in page:
+        entries.problems.append(f"{where}.page: by {by!r} needs `at`: where the answer has it")
+    if "size" in page and "size_parameter" not in page:
+        entries.problems.append(f"{where}.page: size needs `size_parameter`: what the API calls it")
+
+
+def _check_http(where: str, options: Mapping[str, Any], entries: Entries) -> None:
+    _check_paging(where, options, entries)
+    _check_patience(where, options, entries)
+
+
+def _check_patience(where: str, options: Mapping[str, Any], entries: Entries) -> None:
+    for key in ("timeout", "tries", "longest_wait", "size"):
+        if options.get(key, 1) <= 0:
+            entries.problems.append(f"{where}.{key}: expected a number above 0, got {options[key]!r}")
+    if options.get("rate", 0) < 0:
+        entries.problems.append(f"{where}.rate: expected requests per second, got {options['rate']!r}")
+
+
 def _check_query(where: str, options: Mapping[str, Any], entries: Entries) -> None:
     if "query" in options and ("table" in options or "schema" in options):
         entries.problems.append(f"{where}: either `query` or `table` and `schema`")
 
+
+_WAYS = ("none", "number", "offset", "cursor", "next", "link")
+_PAGE = {
+    "by": TEXT,
+    "parameter": TEXT,
+    "first": WHOLE,
+    "size": WHOLE,
+    "size_parameter": TEXT,
+    "at": TEXT,
+    "total": TEXT,
+}
+_PATIENCE = {"timeout": NUMBER, "tries": WHOLE, "rate": NUMBER, "longest_wait": NUMBER}
 
 KINDS: dict[str, SourceKind] = {
     "csv": SourceKind(
@@ -52,6 +88,23 @@ KINDS: dict[str, SourceKind] = {
         needed=("url",),
         table={"schema": TEXT, "table": TEXT, "query": TEXT, "lossy": TEXTS},
         check_table=_check_query,
+    ),
+    "http": SourceKind(
+        top={"url": TEXT},
+        needed=("url",),
+        part={"headers": MAP, "records": TEXT, "page": PART, **_PATIENCE},
+        table={"path": TEXT, "parameters": PART, "records": TEXT, "page": PART, "paths": MAP},
+        check=_check_http,
+        check_table=_check_paging,
+    ),
+    "jsonrpc": SourceKind(
+        top={"url": TEXT},
+        needed=("url",),
+        part={"database": TEXT, "user": TEXT, "password": TEXT, "size": WHOLE, **_PATIENCE},
+        part_needed=("database", "user", "password"),
+        table={"model": TEXT, "domain": LIST, "order": TEXT, "context": PART, "size": WHOLE, "paths": MAP},
+        check=_check_patience,
+        check_table=_check_patience,
     ),
     "sample": SourceKind(top={"scale": NUMBER, "seed": WHOLE}),
 }

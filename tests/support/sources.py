@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
+from threading import Thread
+from time import monotonic
+from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.jobs import Ended, run_job
 
@@ -44,3 +50,73 @@ class Load:
         catalogue.write_text(head + '[warehouse]\nschema = "shop"\n' + "\n".join(self.tables))
         module, *options = command.split()
         return run_job(self.dsn, module, *options, "--catalogue", catalogue, output=output, **{**self.env, **env})
+
+
+@dataclass
+class Asked:
+    """One request a server got."""
+
+    method: str
+    path: str
+    parameters: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    at: float
+
+
+Answer = tuple[int, Mapping[str, str], bytes]
+
+
+@contextmanager
+def served(answer: Callable[[Asked], Answer | None]) -> Iterator[tuple[str, list[Asked]]]:
+    """A real HTTP server: its address, and what it was asked. No answer means that it hangs up in the middle of one."""
+    asked: list[Asked] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            request = Asked(
+                self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers), body, monotonic()
+            )
+            asked.append(request)
+            answered = answer(request)
+            if answered is None:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[{")
+                self.close_connection = True
+                return
+            status, headers, content = answered
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """A client that hangs up is no news here."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def page(document: object, status: int = 200, **headers: str) -> Answer:
+    """An answer of JSON."""
+    return status, {name.replace("_", "-"): value for name, value in headers.items()}, json.dumps(document).encode()

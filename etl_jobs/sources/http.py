@@ -1,0 +1,113 @@
+"""A JSON API as source: pages of records become rows of the declared columns."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from etl_jobs.errors import DataRejectedError, UnavailableError
+from etl_jobs.sources.client import Client, Patience
+from etl_jobs.sources.pages import Paging, Request
+from etl_jobs.sources.paths import ABSENT, found, path_of
+from etl_jobs.sources.records import are_arrays, check_paths, header, lines, rows_of
+from etl_jobs.sources.trail import Trail
+from etl_jobs.tables import SourceSettings, Table
+
+if TYPE_CHECKING:
+    import httpx
+
+
+class HttpSource:
+    """One resource of an API."""
+
+    delimiter, quote, escape, null, encoding = ",", '"', '"', "", "UTF8"
+
+    def __init__(self, settings: SourceSettings, table: Table) -> None:
+        own, common = table.source, settings.options
+        self._url = settings.url.rstrip("/") + "/" + own.get("path", table.name).lstrip("/")
+        self._parameters = own.get("parameters", {})
+        self._records = own.get("records", common.get("records", ""))
+        self._paging = Paging(**own.get("page", common.get("page", {})))
+        self._headers = common.get("headers", {})
+        self._patience = Patience(**{k: common[k] for k in ("timeout", "tries", "rate", "longest_wait") if k in common})
+        self._columns = table.columns
+        named = own.get("paths", {})
+        self._paths = {c: path_of(named[c]) if c in named else (c,) for c in table.columns}
+        self.name = self._url
+        self._trail = Trail()
+        self._first: httpx.Response | None = None
+
+    def columns(self) -> tuple[str, ...]:
+        """Asks for the first page, which is kept for the next `blocks`: are the declared columns in it?"""
+        self._trail = Trail()
+        with self._client() as client:
+            request = self._paging.start(self._url, self._parameters)
+            self._first = client.get(request.url, request.parameters)
+            self._checked(client, self._first)
+        return tuple(self._columns)
+
+    def blocks(self) -> Iterator[bytes]:
+        self._trail = Trail()
+        arrays = are_arrays(self._columns)
+        yield header(self._columns)
+        with self._client() as client:
+            for records in self._pages(client):
+                block = lines(rows_of(records, list(self._paths.values())), arrays)
+                self._trail.add(block, records=len(records))
+                if block:
+                    yield block
+
+    def fingerprint(self) -> str:
+        return ""
+
+    def size(self) -> int | None:
+        return None
+
+    def place(self, *, record: int | None = None, line: int | None = None) -> str:
+        where = f"record {record:,}" if record is not None else self._trail.at_line(line or 1).replace("row", "record")
+        return f"{self.name}, {where}"
+
+    def _client(self) -> Client:
+        return Client(
+            self.name,
+            headers=self._headers,
+            patience=self._patience,
+            read=lambda: str(self._trail) if self._trail.records else "",
+        )
+
+    def _pages(self, client: Client) -> Iterator[list[Any]]:
+        request: Request | None = self._paging.start(self._url, self._parameters)
+        kept, self._first, before = self._first, None, b""
+        while request is not None:
+            response = kept or client.get(request.url, request.parameters)
+            kept = None
+            document, records = self._checked(client, response)
+            seen = hashlib.sha256(response.content).digest()
+            if records and seen == before:
+                raise DataRejectedError(f"{self.name}: the page after {self._trail} is the same again: see source.page")
+            yield records
+            before, read = seen, self._trail.records
+            request = self._paging.after(request, response, document, got=len(records), read=read)
+        self._check_total(document)
+
+    def _checked(self, client: Client, response: httpx.Response) -> tuple[Any, list[Any]]:
+        """The document of an answer and its records."""
+        document = client.document(response)
+        records = found(document, path_of(self._records)) if self._records else document
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+            what = f"at {self._records!r}" if self._records else "in the answer"
+            raise DataRejectedError(f"{self.name}: {what} is no list of records", hint="see `records` in the catalogue")
+        if self._paging.has_more(response):
+            raise DataRejectedError(f"{self.name}: there are more pages than this one", hint='page = { by = "link" }')
+        if not self._trail.records:
+            check_paths(records, self._paths, source=self.name)
+        return document, records
+
+    def _check_total(self, document: Any) -> None:
+        total = found(document, path_of(self._paging.total)) if self._paging.total else ABSENT
+        if isinstance(total, int) and total != self._trail.records:
+            raise UnavailableError(
+                f"{self.name}: {self._trail} were read, {total:,} announced",
+                hint="it changed in between, or page is wrong",
+            )

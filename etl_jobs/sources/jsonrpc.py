@@ -1,0 +1,161 @@
+"""JSON-RPC as ERP systems of Odoo's family speak it: one login, `execute_kw`, records in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from etl_jobs.entries import guess
+from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, UnavailableError
+from etl_jobs.sources.client import Client, Patience, shown
+from etl_jobs.sources.paths import path_of
+from etl_jobs.sources.records import are_arrays, header, lines, rows_of
+from etl_jobs.sources.trail import Trail
+from etl_jobs.tables import SourceSettings, Table
+
+PAGE = 500
+_LOGIN = ("AccessDenied", "AccessError")
+_PASSING = ("SerializationFailure", "OperationalError", "LockNotAvailable", "PoolError")
+
+Record = dict[str, Any]
+
+
+class Erp:
+    """A logged-in session; `client` keeps the connection. Only ever reads."""
+
+    def __init__(self, client: Client, url: str, *, database: str, user: str, password: str) -> None:
+        self._client, self._url = client, url
+        self._database, self._password = database, password
+        self._calls = 0
+        self._user = self._call("common", "authenticate", [database, user, password, {}])
+        if not self._user:
+            raise MisconfiguredError(
+                f"the source {client.name} refuses user {user!r} of database {database!r}",
+                hint="check user and password",
+            )
+
+    def execute(self, model: str, method: str, arguments: Sequence[Any], **options: Any) -> Any:
+        """What a method of a model answers."""
+        login = [self._database, self._user, self._password]
+        return self._call("object", "execute_kw", [*login, model, method, list(arguments), options])
+
+    def fields(self, model: str) -> dict[str, Any]:
+        """The model's fields by name."""
+        described: dict[str, Any] = self.execute(model, "fields_get", [], attributes=["type"])
+        return described
+
+    def pages(
+        self,
+        model: str,
+        fields: Sequence[str],
+        *,
+        domain: Sequence[Any] = (),
+        order: str = "id",
+        size: int = PAGE,
+        context: Mapping[str, Any] | None = None,
+    ) -> Iterator[list[Record]]:
+        """All records of the domain, page by page.
+
+        Ordered by id, every page begins after the last id: what is deleted meanwhile shifts nothing.
+        With another order, by offset.
+        """
+        by_id, read, last = order == "id", 0, 0
+        more = {"context": dict(context)} if context else {}
+        wanted = list(dict.fromkeys(["id", *fields]))
+        while True:
+            where = [*domain, ["id", ">", last]] if by_id and read else list(domain)
+            offset = 0 if by_id else read
+            page: list[Record] = self.execute(
+                model, "search_read", [where], fields=wanted, order=order, limit=size, offset=offset, **more
+            )
+            if not page:
+                return
+            yield page
+            read += len(page)
+            if by_id and page[-1]["id"] <= last:
+                raise DataRejectedError(
+                    f"the source {self._client.name}, {model}: the page after {read} records repeats"
+                )
+            last = page[-1]["id"]
+
+    def _call(self, service: str, method: str, arguments: Sequence[Any]) -> Any:
+        self._calls += 1
+        parameters = {"service": service, "method": method, "args": arguments}
+        asked = {"jsonrpc": "2.0", "method": "call", "params": parameters, "id": self._calls}
+        answer = self._client.document(self._client.post(self._url, asked))
+        if not isinstance(answer, dict) or not answer.keys() & {"result", "error"}:
+            raise DataRejectedError(f"the source {self._client.name} does not speak JSON-RPC: {shown(str(answer))}")
+        if "error" in answer:
+            raise self._failed(answer["error"])
+        return answer["result"]
+
+    def _failed(self, error: Any) -> JobError:
+        details = error.get("data") or {} if isinstance(error, dict) else {}
+        name, said = str(details.get("name", "")), str(details.get("message") or error)
+        read = self._client.read()
+        message = f"the source {self._client.name} failed{f' after {read} were read' if read else ''}: {shown(said)}"
+        if name.endswith(_LOGIN):
+            return MisconfiguredError(message, hint="check the user's rights")
+        return UnavailableError(message) if name.endswith(_PASSING) else DataRejectedError(message)
+
+
+class JsonRpcSource:
+    """One model's records."""
+
+    delimiter, quote, escape, null, encoding = ",", '"', '"', "", "UTF8"
+
+    def __init__(self, settings: SourceSettings, table: Table) -> None:
+        own, common = table.source, settings.options
+        self._url = settings.url
+        self._login = {key: common[key] for key in ("database", "user", "password")}
+        self._patience = Patience(**{k: common[k] for k in ("timeout", "tries", "rate", "longest_wait") if k in common})
+        self._size = own.get("size", common.get("size", PAGE))
+        self._model = own.get("model", table.name.replace("_", "."))
+        self._asked = {key: own[key] for key in ("domain", "order", "context") if key in own}
+        named = own.get("paths", {})
+        self._columns = table.columns
+        self._paths = {c: path_of(named[c]) if c in named else (c,) for c in table.columns}
+        self._fields = list(dict.fromkeys(str(path[0]) for path in self._paths.values()))
+        self.name = f"{settings.url} {self._model}"
+        self._trail = Trail()
+
+    def columns(self) -> tuple[str, ...]:
+        """Logs in and asks the model for its fields."""
+        self._trail = Trail()
+        with self._client() as client:
+            known = Erp(client, self._url, **self._login).fields(self._model)
+        unknown = [f"{field!r}{guess(field, known)}" for field in self._fields if field not in known]
+        if unknown:
+            raise DataRejectedError(f"{self.name}: no field {', '.join(unknown)}", hint="see `paths` in the catalogue")
+        return tuple(self._columns)
+
+    def blocks(self) -> Iterator[bytes]:
+        self._trail = Trail()
+        arrays, clean = are_arrays(self._columns), [_cleaner(kind) for kind in self._columns.values()]
+        yield header(self._columns)
+        with self._client() as client:
+            erp = Erp(client, self._url, **self._login)
+            for records in erp.pages(self._model, self._fields, size=self._size, **self._asked):
+                block = lines(rows_of(records, list(self._paths.values()), clean=clean), arrays)
+                self._trail.add(block, records=len(records))
+                yield block
+
+    def fingerprint(self) -> str:
+        return ""
+
+    def size(self) -> int | None:
+        return None
+
+    def place(self, *, record: int | None = None, line: int | None = None) -> str:
+        where = f"record {record:,}" if record is not None else self._trail.at_line(line or 1).replace("row", "record")
+        return f"{self.name}, {where}"
+
+    def _client(self) -> Client:
+        return Client(self.name, patience=self._patience, read=lambda: str(self._trail) if self._trail.records else "")
+
+
+def _cleaner(kind: str) -> Callable[[Any], Any]:
+    """These servers write every missing value as false; only in a boolean column it is a value."""
+    if kind.lower() in ("boolean", "bool"):
+        return lambda value: value
+    return lambda value: None if value is False else value

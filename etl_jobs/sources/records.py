@@ -1,0 +1,99 @@
+"""Records of named or nested values as rows of CSV text."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from etl_jobs.entries import guess
+from etl_jobs.errors import DataRejectedError
+from etl_jobs.sources.paths import ABSENT, Path, found
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+DECODER = msgspec.json.Decoder(float_hook=Decimal)  # every digit of a number is kept
+
+
+def header(columns: Iterable[str]) -> bytes:
+    """The line of column names."""
+    return (",".join(_quoted(name) for name in columns) + "\n").encode()
+
+
+def lines(rows: Iterable[Sequence[Any]], arrays: Sequence[bool]) -> bytes:
+    """The rows as CSV: empty is null, everything else is told apart from it. `arrays`: which columns are arrays."""
+    fields = [_array_field if is_array else _field for is_array in arrays]
+    text = "\n".join(",".join([f(v) for f, v in zip(fields, row, strict=True)]) for row in rows)
+    return (text + "\n").encode("utf-8", "surrogatepass") if text else b""
+
+
+def are_arrays(columns: Mapping[str, str]) -> list[bool]:
+    """Which declared types are arrays."""
+    return [kind.rstrip().endswith("]") for kind in columns.values()]
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _field(value: Any) -> str:
+    if value is None:
+        return ""
+    return _quoted(value if isinstance(value, str) else _text(value))
+
+
+def _text(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float() | Decimal():
+            return str(value)
+        case dict() | list() | tuple():
+            return _ENCODER.encode(value).decode()
+        case bytes() | bytearray() | memoryview():
+            return "\\x" + bytes(value).hex()
+        case dt.datetime() | dt.date() | dt.time():
+            return value.isoformat()
+        case _:
+            return str(value)
+
+
+def _array_field(value: Any) -> str:
+    return _quoted(_array(value)) if isinstance(value, list | tuple) else _field(value)
+
+
+def _array(items: Iterable[Any]) -> str:
+    """A list as PostgreSQL writes arrays."""
+    return "{" + ",".join(_item(item) for item in items) + "}"
+
+
+def _item(item: Any) -> str:
+    if item is None:
+        return "NULL"
+    if isinstance(item, list | tuple):
+        return _array(item)
+    return '"' + (item if isinstance(item, str) else _text(item)).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def check_paths(records: Sequence[Any], paths: Mapping[str, Path], *, source: str) -> None:
+    """Raise DataRejectedError for columns that no record of a page has: a typo rather than missing values."""
+    for column, path in paths.items():
+        if records and all(found(record, path) is ABSENT for record in records):
+            shown, there = ".".join(map(str, path)), sorted({key for r in records for key in r})
+            raise DataRejectedError(
+                f"{source}: column {column!r}: no record has {shown!r}{guess(str(path[0]), there)}",
+                hint=f"they have {', '.join(there[:40])}; `paths` in the table's source says where a column is",
+            )
+
+
+def rows_of(
+    records: Iterable[Any], paths: Sequence[Path], *, clean: Sequence[Callable[[Any], Any]] | None = None
+) -> Iterator[list[Any]]:
+    """The records' values at the paths, each made `clean`; what is absent is null."""
+    for record in records:
+        values = [found(record, path) for path in paths]
+        if clean is not None:
+            values = [c(v) for c, v in zip(clean, values, strict=True)]
+        yield [None if v is ABSENT else v for v in values]

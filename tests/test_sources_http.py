@@ -1,0 +1,291 @@
+"""JSON APIs as source, over real sockets: every way of paging, bad moments, what is refused."""
+
+# ruff: noqa: F401, F811, SIM117
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+
+from etl_jobs.errors import DataRejectedError, UnavailableError
+from etl_jobs.sources.client import Client, Patience
+from etl_jobs.sources.http import HttpSource
+from etl_jobs.tables import SourceSettings, Table
+from tests.support.jobs import query, rows
+from tests.support.servers import database, warehouse
+from tests.support.sources import Answer, Asked, Load, page, served
+
+SEVEN = [{"id": n, "name": f"n{n}"} for n in range(1, 8)]
+COLUMNS = {"id": "integer", "name": "text"}
+IDS = [str(n) for n in range(1, 8)]
+
+
+@pytest.fixture
+def load(tmp_path: Path, database: str) -> Load:
+    return Load(tmp_path, database, kind="http", top='url = "${API}/v1"')
+
+
+def source(url: str, *, columns: dict[str, str] = COLUMNS, of_table: dict[str, object] | None = None,
+           **options: object) -> HttpSource:  # fmt: skip
+    options = {"tries": 3, **options}
+    table = Table(id=0, name="things", files=(), columns=columns, source=of_table or {})
+    return HttpSource(SourceSettings(kind="http", url=url, options=options), table)
+
+
+def ids(blocks: list[bytes]) -> list[str]:
+    return [line.split(b",")[0].decode().strip('"') for line in b"".join(blocks).splitlines()[1:]]
+
+
+def by_number(asked: Asked) -> Answer:
+    start = (int(asked.parameters["page"]) - 1) * 3
+    return page({"data": {"items": SEVEN[start : start + 3]}})
+
+
+def by_offset(asked: Asked) -> Answer:
+    """A server that never gives more than 2, however many are asked for."""
+    start = int(asked.parameters["skip"])
+    return page(SEVEN[start : start + 2])
+
+
+def by_cursor(asked: Asked) -> Answer:
+    start = int(asked.parameters.get("after", 0))
+    more = {"next": start + 3} if start + 3 < 7 else {"next": None}
+    return page({"items": SEVEN[start : start + 3], "meta": more})
+
+
+def by_link(asked: Asked) -> Answer:
+    start = int(asked.parameters.get("from", 0))
+    link = {"Link": f'</things?from={start + 3}>; rel="next", </things>; rel="first"'} if start + 3 < 7 else {}
+    return page(SEVEN[start : start + 3], **link)
+
+
+def by_next(asked: Asked) -> Answer:
+    start = int(asked.parameters.get("from", 0))
+    return page({"items": SEVEN[start : start + 3], "next": f"?from={start + 3}" if start + 3 < 7 else ""})
+
+
+WAYS: dict[str, tuple[Callable[[Asked], Answer], dict[str, object]]] = {
+    "number": (by_number, {"records": "data.items", "page": {"by": "number"}}),
+    "offset": (by_offset, {"page": {"by": "offset", "parameter": "skip", "size": 100, "size_parameter": "top"}}),
+    "cursor": (by_cursor, {"records": "items", "page": {"by": "cursor", "parameter": "after", "at": "meta.next"}}),
+    "link": (by_link, {"page": {"by": "link"}}),
+    "next": (by_next, {"records": "items", "page": {"by": "next", "at": "next"}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_of_paging_reads_every_record_once(way: str) -> None:
+    answer, options = WAYS[way]
+    with served(answer) as (url, asked):
+        things = source(url, **options)
+        assert things.columns() == ("id", "name")
+        assert ids(list(things.blocks())) == IDS
+        assert len(asked) == {"number": 4, "offset": 5}.get(way, 3)  # the first page was kept
+        assert ids(list(things.blocks())) == IDS
+
+
+def test_records_become_rows_of_the_declared_columns(load: Load) -> None:
+    record = {"id": 1, "partner": [7, 'A "quoted", name\n'], "price": 10.10, "big": 0.1234567890123456789, "ok": False,
+              "tags": ["a", 'b"', None], "more": {"x": [1.50]}, "at": "2026-01-02T03:04:05Z", "empty": ""}  # fmt: skip
+    with served(lambda _: (200, {}, json.dumps([record, {"id": 2}]).replace("0.12345678901234568", "0.1234567890123456789").encode())) as (url, asked):  # fmt: skip # noqa: E501
+        load.env |= {"API": url, "TOKEN": "s3cret"}
+        load.part = 'headers = { Authorization = "Bearer ${TOKEN}" }'
+        load.table("t", {"id": "integer", "partner_id": "integer", "partner": "text", "price": "numeric",
+                         "big": "numeric", "ok": "boolean", "tags": "text[]", "more": "jsonb", "at": "timestamptz",
+                         "empty": "text"},
+                   'source = { path = "things", parameters = { active = 1 },'
+                   ' paths = { partner_id = "partner.0", partner = "partner.1" } }')  # fmt: skip
+        ended = load.load()
+
+    assert ended.status == 0, ended.stderr
+    assert query(load.dsn, "SELECT t::text FROM shop.t ORDER BY id") == [
+        ('(1,7,"A ""quoted"", name\n",10.1,0.1234567890123456789,f,"{a,""b\\\\"""",NULL}","{""x"": [1.5]}",'
+         '"2026-01-02 03:04:05+00","")',),
+        ("(2,,,,,,,,,)",),
+    ]  # fmt: skip
+    assert (asked[0].path, asked[0].parameters) == ("/v1/things", {"active": "1"})
+    assert asked[0].headers["Authorization"] == "Bearer s3cret"
+
+
+def test_a_bad_value_is_named_with_its_record(load: Load) -> None:
+    with served(lambda _: page([*SEVEN, {"id": "x8", "name": "a"}])) as (url, _):
+        load.env["API"] = url
+        load.table("things", COLUMNS)
+        ended = load.load()
+
+    assert (ended.status, rows(load.dsn, "shop", "things")) == (65, [])
+    assert "/v1/things, record 8, column 'id', value 'x8'" in ended.stderr
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_bad_moment_passes(status: int) -> None:
+    answers = [page("busy", status), page("busy", status), page(SEVEN)]
+    with served(lambda _: answers.pop(0)) as (url, asked):
+        things = source(url)
+        things._patience = Patience(tries=3, first_delay=0.01)
+        things.columns()
+
+    assert len(asked) == 3
+
+
+def test_a_connection_that_breaks_is_tried_again() -> None:
+    answers = [None, None, page(SEVEN)]
+    with served(lambda _: answers.pop(0)) as (url, _), Client(url, patience=Patience(first_delay=0.01)) as client:
+        assert client.document(client.get(url)) == SEVEN
+
+
+def test_the_wait_that_a_server_asks_for_is_kept() -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    answers = [page("", 429, Retry_After="7"), page("", 503, Retry_After=soon), page("", 503), page(SEVEN)]
+    waited: list[float] = []
+    with served(lambda _: answers.pop(0)) as (url, _), Client(url, sleep=waited.append) as client:
+        client.get(url)
+
+    assert waited[0] == 7
+    assert 80 < waited[1] <= 90
+    assert 1 <= waited[2] <= 2
+
+
+def test_a_server_that_asks_for_too_long_a_wait_is_unavailable_at_once() -> None:
+    with served(lambda _: page("", 429, Retry_After="3600")) as (url, asked):
+        with Client(url) as client, pytest.raises(UnavailableError, match=r"429 Too Many Requests \(tried 1 times\)"):
+            client.get(url)
+
+    assert len(asked) == 1
+
+
+def test_delays_grow_and_end_with_the_last_try() -> None:
+    waited: list[float] = []
+    with served(lambda _: page("", 500)) as (url, asked), Client(url, sleep=waited.append) as client:
+        with pytest.raises(UnavailableError, match="500 Internal Server Error"):
+            client.get(url)
+
+    assert len(asked) == 6
+    assert all(0.25 * 2**n <= wait <= 0.5 * 2**n for n, wait in enumerate(waited))
+
+
+def test_the_rate_is_not_exceeded() -> None:
+    now = [100.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    with served(lambda _: page([])) as (url, asked):
+        with Client(url, patience=Patience(rate=4), sleep=sleep, clock=lambda: now[0]) as client:
+            for _ in range(5):
+                client.get(url)
+
+    assert len(asked) == 5
+    assert now[0] == 101.0
+
+
+def test_a_request_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    from threading import Event
+
+    over = Event()
+
+    def slow(_: Asked) -> Answer:
+        over.wait(20)
+        return page([])
+
+    with served(slow) as (url, asked):
+        try:
+            with Client(url, patience=Patience(timeout=0.05, tries=2, first_delay=0.01)) as client:
+                with pytest.raises(UnavailableError, match=r"ReadTimeout.*tried 2 times"):
+                    client.get(url)
+        finally:
+            over.set()
+
+    assert len(asked) == 2
+
+
+def test_an_api_that_dies_in_the_middle_leaves_the_table_and_says_what_was_read(load: Load) -> None:
+    alive = [True]
+
+    def answer(asked: Asked) -> Answer | None:
+        if not alive[0] and asked.parameters["page"] == "3":
+            return None
+        return by_number(asked)
+
+    load.part = 'tries = 2\nrecords = "data.items"\npage = { by = "number" }'
+    load.table("things", COLUMNS, 'key = ["id"]')
+    with served(answer) as (url, _):
+        load.env["API"] = url
+        assert load.load().status == 0
+        query(load.dsn, "UPDATE shop.things SET name = 'before'")
+        alive[0] = False
+        ended = load.load()
+
+    assert ended.status == 75
+    assert "/v1/things failed after 6 rows (54 bytes) were read: RemoteProtocolError" in ended.stderr
+    assert rows(load.dsn, "shop", "things") == [(n, "before") for n in range(1, 8)]
+
+
+REFUSED: dict[str, tuple[Answer, int, str]] = {
+    "login": (page("who are you", 401), 78, "401 Unauthorized: \"who are you\""),
+    "path": (page("", 404), 78, "404 Not Found"),
+    "html": ((200, {}, b"<html>\x1b[31mLog in"), 65, "the answer is not JSON: <html> [31mLog in"),
+    "no list": (page({"items": []}), 65, "in the answer is no list of records"),
+    "no records": (page([1, 2]), 65, "in the answer is no list of records"),
+    "typo": (page([{"id": 1, "nam": "a"}]), 65, "column 'name': no record has 'name' (did you mean 'nam'?)"),
+    "unseen pages": (page(SEVEN, Link='</x>; rel="next"'), 65, "there are more pages than this one"),
+    "moved": ((302, {"Location": "ftp://x/"}, b""), 78, "is no URL"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_another_try_cannot_cure_is_said_at_once(load: Load, case: str) -> None:
+    answer, status, said = REFUSED[case]
+    load.table("things", COLUMNS)
+    with served(lambda _: answer) as (url, asked):
+        load.env["API"] = url
+        ended = load.load()
+
+    assert (ended.status, len(asked)) == (status, 1)
+    assert said in ended.stderr
+
+
+def test_a_server_that_ignores_the_page_is_found_out() -> None:
+    with served(lambda _: page(SEVEN)) as (url, _):
+        with pytest.raises(DataRejectedError, match=r"after 7 rows \(.*\) is the same again"):
+            list(source(url, page={"by": "number"}).blocks())
+
+
+def test_a_total_ends_the_reading_and_must_be_right() -> None:
+    def answer(asked: Asked) -> Answer:
+        start = int(asked.parameters["offset"])
+        return page({"items": SEVEN[start : start + 4], "total": total})
+
+    options = {"records": "items", "page": {"by": "offset", "total": "total"}}
+    with served(answer) as (url, asked):
+        total = 7
+        assert ids(list(source(url, **options).blocks())) == IDS
+        assert len(asked) == 2
+        total = 8
+        with pytest.raises(UnavailableError, match=r"7 rows \(.*\) were read, 8 announced"):
+            list(source(url, **options).blocks())
+
+
+def test_a_next_page_on_another_server_gets_no_password() -> None:
+    with served(lambda _: page({"items": SEVEN, "next": "https://elsewhere.example/x"})) as (url, _):
+        with pytest.raises(DataRejectedError, match="is on another server"):
+            list(source(url, records="items", page={"by": "next", "at": "next"}).blocks())
+
+
+def test_mistakes_in_the_catalogue_are_said_together(load: Load) -> None:
+    load.env["API"] = "http://x"
+    load.part = 'tries = 0\nrate = -1\npage = { by = "pages", size = 5 }\nheader = {}'
+    load.table("t", COLUMNS, 'source = { page = { by = "cursor" }, paths = { id = 1 } }')
+
+    said = load.load().stderr
+
+    for problem in ("source.http.tries: expected a number above 0", "source.http.rate: expected requests per second",
+                    "page.by: expected 'none' or 'number'", "size needs `size_parameter`",
+                    "unknown key 'header' (did you",
+                    "table 't': source.page: by 'cursor' needs `at`", "paths: expected a table of texts"):  # fmt: skip
+        assert problem in said
