@@ -618,6 +618,29 @@ def test_json_is_one_object_a_line_with_event_run_and_instant() -> None:
     assert objects[-1]["counts"] == {"succeeded": 5}
 
 
+def test_json_that_cannot_be_written_is_a_note_on_stderr() -> None:
+    stderr = Memory()
+    with Path("/dev/full").open("w", encoding="utf-8") as stream:
+        sink = JsonLinesSink(stream, stderr=stderr)
+        sink.tell(good_run().records[0])
+        sink.close()
+
+    note = "cannot write the events: No space left on device; see them with etl-run show -o json"
+    assert json.loads(stderr.getvalue()) == {"note": note}
+
+
+def test_a_reader_of_json_that_goes_away_is_no_note() -> None:
+    stderr = Memory()
+    left, right = os.pipe()
+    os.close(left)
+    with os.fdopen(right, "w", encoding="utf-8") as stream:
+        sink = JsonLinesSink(stream, stderr=stderr)
+        sink.tell(good_run().records[0])
+        sink.close()
+
+    assert stderr.getvalue() == ""
+
+
 @pytest.mark.parametrize(
     ("encoding", "command", "expected"),
     [

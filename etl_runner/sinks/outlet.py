@@ -24,6 +24,7 @@ class Outlet:
         self.encoding = stream.encoding or "utf-8"
         self.errors = "backslashreplace" if stream.errors == "strict" else stream.errors or "replace"
         self.gone = False
+        self.error: OSError | None = None  # why it is gone, where that is no reader who went away
         self.backlog = 0
         self._parts: list[bytes] = []
         self._changed = Condition()
@@ -80,8 +81,9 @@ class Outlet:
                 return
             try:
                 self._push(data)
-            except OSError:
+            except OSError as error:
                 self.gone, self.backlog = True, 0
+                self.error = None if isinstance(error, BrokenPipeError) else error
                 return
 
     def _push(self, data: bytes) -> None:
