@@ -217,7 +217,12 @@ OTHERS = [
         "    if stop is not None and exited.exit:\n        return Outcome.C",
     ),
     Mutant("rejected data is tried again", "scheduler/verdict", "(65, 78)", "(78,)"),
-    Mutant("what cannot start is tried again", "scheduler/verdict", "    if exited.error:\n        return False\n", ""),
+    Mutant(
+        "what cannot start is tried again",
+        "scheduler/verdict",
+        "    if exited.error and not exited.lost:\n        return False\n",
+        "",
+    ),
     Mutant("timeouts are always tried again", "scheduler/verdict", 'retry.on is None or "timeout" in retry.on', "True"),
     Mutant(
         "signals are never tried again",
@@ -291,6 +296,7 @@ def _copy(tree: Path) -> None:
         "etl_runner/scheduler/*.py",
         "tests/*.py",
         "tests/support/*.py",
+        "tests/faults/*.py",  # conftest imports from it
         "pyproject.toml",
     ):
         for path in ROOT.glob(pattern):
