@@ -93,6 +93,7 @@ def test_a_pipeline_file_that_is_named_must_exist(home: Home, arguments: list[st
 
 def test_where_the_home_is_named_no_pipeline_file_is_needed(home: Home, tmp_path: Path) -> None:
     past_run(home, NIGHTLY)
+    (home.folder.parent / "etl.toml").unlink()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 

@@ -511,7 +511,8 @@ def test_a_ledger_of_the_first_layout_is_brought_up_to_date_by_whoever_opens_it(
         prepare(connection, home.ledger, steps=migrations()[:1])
         connection.execute("INSERT INTO plan VALUES ('h', ?)", (msgspec.json.encode(SMALL).decode(),))
         connection.execute("INSERT INTO run VALUES (1, ?, 'warehouse', 'h')", (str(MONDAY),))
-        connection.execute("INSERT INTO event VALUES (1, 1, ?, 'run_started', NULL, NULL, ?)", (str(MONDAY), OLD_START))
+        event = (str(MONDAY), OLD_START)
+        connection.execute("INSERT INTO event VALUES (1, 1, ?, 'run_started', NULL, NULL, ?)", event)
 
     with LedgerReader.open(home.ledger) as reader:
         run, plan_then = reader.run(1), reader.plan(1)

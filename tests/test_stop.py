@@ -126,6 +126,7 @@ def test_a_run_whose_runner_is_dead_is_waited_for(tmp_path: Path) -> None:
 
     stopping = project.start("stop")
     said = stopping.stderr.readline() if stopping.stderr else ""
+    project.run("history")
     waited = stopping.poll() is None
     (tmp_path / "go").touch()
     out, _ = stopping.communicate(timeout=30)
