@@ -9,9 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from etl_runner.events import AttemptExited
-from etl_runner.scheduler.graph import graph_of, longest_path
 from etl_runner.model import Plan
 from etl_runner.scheduler import Command, Launch, Scheduler
+from etl_runner.scheduler.graph import graph_of, longest_path
 
 
 class Simulated(Struct, frozen=True, kw_only=True):
