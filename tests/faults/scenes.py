@@ -166,6 +166,18 @@ def killed(place: Place) -> dict[str, Any]:
     return {**place.seen(running.wait(30)), "results": results(place)}
 
 
+def shim_killed_without_keeper(place: Place) -> dict[str, Any]:
+    """The keeper is killed, then the shim of one of two jobs: the one whose number is in the file `up`."""
+    running = place.start()
+    place.wait_for("up", "beside")
+    above = shims(running)
+    kill(keeper(running))
+    kill([pid for pid in above if pid == int((place.folder / "up").read_text())])
+    until(lambda: place.told("attempt_exited"))
+    place.touch("go")
+    return place.seen(running.wait(30))
+
+
 def supervisors_told(place: Place, *, numbers: Sequence[int]) -> dict[str, Any]:
     """Somebody sends signals to keeper and shims."""
     running = place.start()
@@ -230,6 +242,7 @@ SCENES: dict[str, Callable[..., dict[str, Any]]] = {
     "signalled": signalled,
     "keeper replaced": keeper_replaced,
     "interrupted early": interrupted_early,
+    "shim killed without keeper": shim_killed_without_keeper,
     "supervisors told": supervisors_told,
     "again and again": again_and_again,
     "frozen": frozen,

@@ -34,6 +34,16 @@ def test_when_the_keeper_is_killed_jobs_go_on_and_the_next_ones_get_another(tmp_
     assert set(seen["jobs"].values()) == {"succeeded"}
 
 
+def test_a_lost_attempt_harms_no_other_though_the_keeper_is_gone(tmp_path: Path) -> None:
+    doomed = "setsid sleep 1000 & echo $PPID > new; mv new up; sleep 1000"
+    write_pipeline(tmp_path, {"doomed": doomed, "other": "touch beside; until [ -e go ]; do sleep 0.02; done"})
+
+    seen = play(tmp_path, "shim killed without keeper")
+
+    assert (seen["status"], seen["survivors"]) == (1, [])
+    assert seen["jobs"] == {"doomed": "lost", "other": "succeeded"}
+
+
 def test_supervisors_do_not_listen_to_signals(tmp_path: Path) -> None:
     write_pipeline(tmp_path, {"first": WAIT, "second": {"run": "true", "needs": ["first"]}})
 
