@@ -501,8 +501,8 @@ def test_a_full_disk_is_said_and_what_was_there_stays(tmp_path: Path) -> None:
 
 # Layouts
 
-OLD_START = """{"event": "run_started", "pipeline": "warehouse", "profile": "dev", "workers": 4, "jobs": 3, "by": "cron",
-    "command": ["etl-run", "all"], "config": "/srv/etl.toml", "pid": 4242}"""
+OLD_START = """{"event": "run_started", "pipeline": "warehouse", "profile": "dev", "workers": 4, "jobs": 3,
+    "by": "cron", "command": ["etl-run", "all"], "config": "/srv/etl.toml", "pid": 4242}"""
 
 
 def test_a_ledger_of_the_first_layout_is_brought_up_to_date_by_whoever_opens_it(home: Home) -> None:

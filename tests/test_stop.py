@@ -160,6 +160,28 @@ def test_a_process_that_only_has_the_number_of_a_runner_is_left_alone(tmp_path: 
     assert ("is dead" in said, left_alone, stopping.returncode) == (True, True, 0)
 
 
+def test_a_run_that_begins_just_now_is_stopped_as_soon_as_it_is_known_who_runs_it(tmp_path: Path) -> None:
+    home = Home(tmp_path / ".etl")
+    hold = "import sys, fcntl\nfile = open(sys.argv[1], 'w')\nfcntl.flock(file, fcntl.LOCK_EX)\n"
+    with Ledger.open(home.ledger) as ledger:
+        of = plan("a")
+        pen = Pen(ledger, of, at=datetime.now(UTC))
+        home.run_lock(pen.run).parent.mkdir(parents=True)
+        runner = python(hold + "print('held', flush=True)\nsys.stdin.readline()", home.run_lock(pen.run))
+        assert line_of(runner) == "held"
+        command = [sys.executable, "-m", "etl_runner", "stop"]
+        env = clean_env(ETL_HOME=str(home.folder))
+        with subprocess.Popen(
+            command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as stopping:
+            subprocess.run([*command[:-1], "history"], env=env, capture_output=True, check=True)  # takes as long
+            pen.write(started(of, pid=runner.pid))
+            _, said = stopping.communicate(timeout=30)
+        runner.communicate(timeout=30)
+
+    assert (runner.returncode, stopping.returncode, said) == (-signal.SIGTERM, 0, "")
+
+
 def test_a_pinned_runner_that_is_over_gets_no_signal(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     process = python("import sys\nfile = open(sys.argv[1], 'w')\nprint('held', flush=True)\nsys.stdin.readline()", lock)

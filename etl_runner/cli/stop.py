@@ -82,6 +82,7 @@ def _find(reader: LedgerReader, home: Home, number: int) -> Runner | None:
     """The runner of a run that is going on; None if it is dead."""
     from etl_runner.ledger.holders import Runner, holders
 
+    _wait(lambda: (run := reader.run(number)).pid is not None or run.is_over, seconds=PATIENCE)  # it may begin just now
     pid = reader.run(number).pid
     if not sys.platform.startswith("linux"):
         raise EtlError("stop works on Linux only", hint=f"end it by Ctrl+C in its terminal, or: kill -TERM {pid}")
