@@ -57,37 +57,33 @@ def execute(
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(home.ledger))
         env = stack.enter_context(_warehouse(plan, home, settings))
-        estimates = _estimates(plan, home)
         masker = _masker(plan, env)
-
         locks = [lock.fd]
         run = ledger.begin(
             plan, datetime.now(UTC), claim=lambda run: locks.append(stack.enter_context(hold_run_lock(home, run)))
         )
         lock.tell(run)
         _link_latest(home, run)
-        sink = _sink(plan, run, home, settings, estimates)
+        executor = stack.enter_context(_executor(plan, opened, locks, env, masker))
+        estimates = _estimates(plan, home)
         runner = Runner(
             plan,
             run=run,
             about=_about(opened, plan, retry_of),
             scheduler=Scheduler(plan, estimates=estimates, chance=random),
-            executor=stack.enter_context(_executor(plan, opened, locks, env, masker)),
+            executor=executor,
             memory=ledger,
-            sinks=[sink],
+            sinks=[stack.enter_context(closing(_sink(plan, run, home, settings, estimates)))],
             home=home,
             env=env,
             passes_on=passes_on,
             masker=masker,
             before_retry=_end_earlier_attempts if plan.warehouse else None,
         )
-        try:
-            ended = asyncio.run(runner.run())
-        finally:
-            sink.close()
+        ended = asyncio.run(runner.run())
         prune(home)
-        if not settings.json:
-            _show_summary(plan, run, home, settings)
+    if not settings.json:
+        _show_summary(plan, run, home, settings)
     if runner.failure:
         raise runner.failure
     return -runner.ended_by if runner.ended_by else ended.exit
@@ -151,6 +147,7 @@ def _executor(
         masker=masker,
     )
     with closing(executor):
+        executor.prepare()
         yield executor
 
 

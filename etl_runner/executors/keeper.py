@@ -137,6 +137,10 @@ class KeeperExecutor:
         is_module = len(order.argv) > 2 and order.argv[1] == "-m"
         return is_module and _is_our_python(order) and _python_settings(order.env) == self._python
 
+    def prepare(self) -> None:
+        """Begin to start what most attempts will need, while the caller does something else."""
+        (self._warm or self._cold).prepare()
+
     def close(self) -> None:
         """End the supervisors, and wait until they have let go of the locks."""
         for supervision in (self._cold, self._warm):

@@ -44,6 +44,11 @@ class Supervision:
         self._keeper: Keeper | None = None
         self._keepers: list[Keeper] = []  # all there ever were
 
+    def prepare(self) -> None:
+        """Start the keeper ahead of its first use; if it cannot be started, that is said then."""
+        with suppress(OSError):
+            self._keeper = self._start()
+
     def shim(self) -> Shim:
         """An idle shim, or a new one. Raises OSError if there can be none."""
         while self._idle:
