@@ -1,0 +1,43 @@
+"""Purchases from abroad: `python -m etl_jobs.erp.import_purchases`."""
+
+from __future__ import annotations
+
+from etl_jobs.command import run
+from etl_jobs.erp.documents import Documents, reload_unpaid
+
+IMPORT_PURCHASES = Documents(
+    model="purchase.order",
+    target="import_purchase",
+    fields=[
+        "name",
+        "partner_id",
+        "company_id",
+        "date_order",
+        "currency",
+        "amount_total",
+        "amount_residual",
+        "payment_state",
+    ],
+    columns={
+        "id": ("integer", "id"),
+        "number": ("text", "name"),
+        "ordered_on": ("date", "date_order"),
+        "supplier_id": ("integer", "partner_id.0"),
+        "supplier": ("text", "partner.name"),
+        "country": ("text", "partner.country"),
+        "company_id": ("integer", "company_id.0"),
+        "company": ("text", "company.name"),
+        "currency": ("text", "currency"),
+        "amount": ("numeric(14,2)", "amount_total"),
+        "residual": ("numeric(14,2)", "amount_residual"),
+        "paid": ("boolean", "paid"),
+    },
+)
+
+
+def main() -> None:
+    reload_unpaid(IMPORT_PURCHASES)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,36 @@
+"""Purchases at home by due date, one row for each part to pay: `python -m etl_jobs.erp.local_purchases_due`."""
+
+from __future__ import annotations
+
+from etl_jobs.command import run
+from etl_jobs.erp.documents import Documents, reload_unpaid
+
+LOCAL_PURCHASES_DUE = Documents(
+    model="account.move.line",
+    target="local_purchase_due",
+    fields=["name", "part", "partner_id", "company_id", "date", "date_maturity", "amount_total", "amount_residual",
+            "payment_state"],
+    columns={
+        "id": ("integer", "id"),
+        "number": ("text", "name"),
+        "part": ("integer", "part"),
+        "invoiced_on": ("date", "date"),
+        "due_on": ("date", "date_maturity"),
+        "supplier_id": ("integer", "partner_id.0"),
+        "supplier": ("text", "partner.name"),
+        "company_id": ("integer", "company_id.0"),
+        "company": ("text", "company.name"),
+        "currency": ("text", "company.currency"),
+        "amount": ("numeric(14,2)", "amount_total"),
+        "residual": ("numeric(14,2)", "amount_residual"),
+        "paid": ("boolean", "paid"),
+    },
+)  # fmt: skip
+
+
+def main() -> None:
+    reload_unpaid(LOCAL_PURCHASES_DUE)
+
+
+if __name__ == "__main__":
+    run(main)
