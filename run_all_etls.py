@@ -1,3 +1,5 @@
-from etl_runner.__main__ import main  # the same as `etl-run all`, for a cron line that knows only Python
+"""The same as `etl-run all` in the folder of this file, for a cron line that knows only Python."""
 
-main("all")
+from etl_runner.__main__ import main
+
+main("all", script=__file__)

@@ -19,6 +19,33 @@ def hold_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
+class Interrupted(BaseException):
+    """A signal asked for the end while there was nothing to end gracefully yet."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def interrupting_signals() -> Iterator[None]:
+    """Let the signals raise Interrupted, so that what was begun is undone on the way out; afterwards they are held."""
+
+    def interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001
+        raise Interrupted(number)
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        hold_signals()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @contextmanager
 def handled_signals(loop: asyncio.AbstractEventLoop, handler: Callable[[int], None]) -> Iterator[None]:
     """Have the loop call `handler(number)` for each of them; held ones arrive now.

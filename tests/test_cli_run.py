@@ -1,3 +1,4 @@
+# ruff: noqa: F401, F811
 """etl-run all and etl-run job, as real processes."""
 
 from __future__ import annotations
@@ -5,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import ETL_RUN, Project, clean_env
+from tests.support.servers import open_folder
 
 GOOD = """
 [pipeline]
@@ -391,11 +394,11 @@ def test_misuse_is_text_where_text_is_asked_for(tmp_path: Path) -> None:
 
 def test_run_all_etls_is_etl_run_all(tmp_path: Path) -> None:
     project = Project(tmp_path, GOOD)
-    script = Path(__file__).parents[1] / "run_all_etls.py"
+    script = shutil.copy(Path(__file__).parents[1] / "run_all_etls.py", project.folder)
 
     ended = subprocess.run(
         [sys.executable, script, "--workers", "2", "--only", "pre", "-o", "json"],
-        cwd=project.folder, env=clean_env(), capture_output=True, text=True, check=False,
+        cwd="/", env=clean_env(), capture_output=True, text=True, check=False,
     )  # fmt: skip
 
     events = [json.loads(line) for line in ended.stdout.splitlines()]
@@ -452,3 +455,29 @@ def test_a_real_server_is_asked_to_notice_soon_that_a_job_is_gone(tmp_path: Path
 
     log = (tmp_path / ".etl/runs/1/logs/show.1.log").read_text()
     assert "PGOPTIONS=-c work_mem=64MB -c client_connection_check_interval=1000\n" in log
+
+
+PROGRAM = """#!/bin/sh
+if [ "$1" = --version ]; then echo "postgres (PostgreSQL) 18.4"; exit; fi
+touch {folder}/starting; exec sleep 60
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_embedded_server_starts_is_obeyed_at_once(open_folder: Path, number: signal.Signals) -> None:
+    project = Project(open_folder, '[pipeline]\nwarehouse = true\n[jobs.a]\nrun = "touch ran"\n')
+    open_folder.chmod(0o777)  # the server's account says by a file that it is starting
+    programs = open_folder / "programs"
+    programs.mkdir()
+    for name in ("postgres", "initdb", "pg_isready", "psql", "pg_ctl"):
+        (programs / name).write_text(PROGRAM.format(folder=open_folder))
+        (programs / name).chmod(0o755)
+    running = project.start("all", env=clean_env(ETL_PG_BIN=str(programs)))
+    until(lambda: (open_folder / "starting").exists() or running.poll() is not None)
+
+    running.send_signal(number)
+    _, errors = running.communicate(timeout=20)
+
+    assert running.returncode == -number, errors
+    assert "Traceback" not in errors
+    assert not (open_folder / "ran").exists()

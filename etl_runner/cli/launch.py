@@ -26,7 +26,7 @@ from etl_runner.paths import Home
 from etl_runner.runner import Executor, Runner
 from etl_runner.scheduler import Scheduler
 from etl_runner.secrecy import secrets_in
-from etl_runner.signals import hold_signals
+from etl_runner.signals import interrupting_signals
 from etl_runner.streams import silence
 
 
@@ -52,11 +52,11 @@ def execute(
     Minus a signal's number says that it ended the run. `passes_on` names the job whose own exit status is the run's.
     Raises WarehouseError or LedgerError.
     """
-    hold_signals()  # from here to the runner's loop a Ctrl+C waits: nothing is left half-done
     home = opened.home
     with ExitStack() as stack:
-        ledger = stack.enter_context(Ledger.open(home.ledger))
-        env = stack.enter_context(_warehouse(plan, home, settings))
+        with interrupting_signals():  # then, until the runner's loop, a Ctrl+C waits: nothing is left half-done
+            ledger = stack.enter_context(Ledger.open(home.ledger))
+            env = stack.enter_context(_warehouse(plan, home, settings))
         masker = _masker(plan, env)
         locks = [lock.fd]
         run = ledger.begin(

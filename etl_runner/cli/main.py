@@ -17,7 +17,7 @@ import click
 from etl_runner import __version__
 from etl_runner.cli.options import Settings, common_options, json_wanted
 from etl_runner.errors import EtlError, UsageError
-from etl_runner.signals import die_of
+from etl_runner.signals import Interrupted, die_of
 from etl_runner.streams import complete_streams, flush, silence
 
 
@@ -137,15 +137,19 @@ def _asks_for_json(words: list[str]) -> bool:
     return "json" in asked or (not any(asked) and os.environ.get("ETL_RUN_OUTPUT") == "json")
 
 
-def main(*before: str) -> NoReturn:
-    """Run the command line, with `before` in front of its words, and exit."""
+def main(*before: str, script: str | None = None) -> NoReturn:
+    """Run the command line, `before` in front of its words, in the folder of `script` if there is one, and exit."""
     complete_streams()
+    if script:
+        os.chdir(os.path.dirname(os.path.abspath(script)))  # noqa: PTH100, PTH120
     try:
         status = _run([*before, *sys.argv[1:]])
         if error := flush(sys.stdout):
             raise error
     except (click.Abort, KeyboardInterrupt):
         die_of(signal.SIGINT)
+    except Interrupted as asked:
+        die_of(asked.number)
     except BrokenPipeError:
         die_of(signal.SIGPIPE)
     except OSError as error:
