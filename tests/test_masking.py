@@ -128,6 +128,22 @@ def test_every_byte_of_a_secret_is_hidden_and_nothing_else_however_the_bytes_arr
     assert told == masked(secrets, [text[i : i + 1] for i in range(len(text))])
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        'p&s "w/\u00f6\\d',
+        "p%26s%20%22w%2F%C3%B6%5Cd",
+        "p%26s%20%22w/%C3%B6%5Cd",
+        "p%26s+%22w%2F%C3%B6%5Cd",
+        "p%26s%20%22w%2f%c3%b6%5cd",
+        r"p&s \"w/\u00f6\\d",
+        'p&s \\"w/\u00f6\\\\d',
+    ],
+)
+def test_a_secret_is_hidden_in_whatever_way_it_is_written(written: str) -> None:
+    assert masked(['p&s "w/\u00f6\\d'], [f"<{written}>".encode()]) == b"<***>"
+
+
 @given(
     st.text("abcdefgh0123456789-_.!~", min_size=6, max_size=40), st.binary(max_size=8), st.binary(max_size=8), st.data()
 )
