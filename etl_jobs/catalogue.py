@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from etl_jobs.declared import TABLE_KEYS, check_table, read_reference
+from etl_jobs.declared_checks import read_check, read_rejects
 from etl_jobs.entries import LIST, PART, TEXT, Entries
 from etl_jobs.errors import MisconfiguredError
 from etl_jobs.sources.settings import KINDS
@@ -141,6 +142,10 @@ class _Reader:
             read_reference(self.entries, f"{where}: references.{n}", r)
             for n, r in enumerate(found.get("references", ()))
         )
+        found["checks"] = tuple(
+            read_check(self.entries, f"{where}: checks.{n}", check) for n, check in enumerate(found.get("checks", ()))
+        )
+        found["reject_limit"] = read_rejects(self.entries, f"{where}: rejects", found.pop("rejects", "fail"))
         files = found.pop("file", None) or f"{found['name']}.csv"
         found["files"] = (files,) if isinstance(files, str) else tuple(files)
         usual = {"max_delete": 1.0 if found.get("strategy") == "slice" else 0.5}

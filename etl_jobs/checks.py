@@ -1,4 +1,4 @@
-"""What a staged table must fulfil: one statement counts everything at once, a failure is then shown by example."""
+"""Whether a staged table is as the catalogue says: one statement counts everything, a failure is shown by example."""
 
 from __future__ import annotations
 
@@ -9,190 +9,139 @@ import psycopg
 from psycopg import sql
 
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
-from etl_jobs.sources import Source, open_source
-from etl_jobs.staging import check_header, copy_into, definitions, identifiers
-from etl_jobs.tables import Catalogue, Reference, Table
+from etl_jobs.places import Places
+from etl_jobs.rules import Rule, check_name, rules_of
+from etl_jobs.staging import identifiers
+from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session
 
 _SHOWN = 3
+HIDDEN = "***"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What is in staging. `checksum` is of all rows whatever their order, `watermark` the greatest one as text."""
+    """What is in staging. `checksum` is of all rows whatever their order, `watermark` the greatest one as text.
+
+    `counts` are of the table's rules, in their order.
+    """
 
     rows: int
     checksum: int
-    nulls: tuple[int, ...]
+    watermark: str | None
     duplicates: int
     orphans: tuple[int, ...]
-    watermark: str | None
+    counts: tuple[int, ...]
 
 
 def count_problems(session: Session, staging: sql.Composable, table: Table, parents: Sequence[sql.Composable]) -> Found:
-    """Count rows, nulls, surplus rows of a key and orphans of every reference in one statement.
+    """Count rows and everything the rules of the table ask for in one statement.
 
     `parents` are the relations with the parents' keys, in the order of `table.references`.
     """
+    rules = rules_of(table, staging, parents)
     try:
-        row = session.execute(_counting(staging, table, parents)).fetchone()
+        row = session.execute(_counting(staging, table, rules)).fetchone()
     except psycopg.errors.UndefinedFunction as error:
         raise MisconfiguredError(
             f"table {table.name!r}: {error.diag.message_primary}",
             hint="columns that refer to each other need comparable types, and every type must have equality",
         ) from error
+    except (psycopg.ProgrammingError, psycopg.DataError) as error:
+        raise MisconfiguredError(
+            f"table {table.name!r}: {error.diag.message_primary}", hint="see the table's checks in the catalogue"
+        ) from error
     assert row is not None
-    rows, total, duplicates, watermark, *counts = row
-    nulls, orphans = counts[: len(table.never_null)], counts[len(table.never_null) :]
+    rows, total, watermark, *counts = row
+    first = len(table.never_null)
+    duplicates, counted = (counts[first], first + 1) if table.key else (0, first)
     return Found(
         rows=rows,
         checksum=int(total),
-        nulls=tuple(nulls),
-        duplicates=duplicates,
-        orphans=tuple(orphans),
         watermark=watermark,
+        duplicates=duplicates,
+        orphans=tuple(counts[counted : counted + len(table.references)]),
+        counts=tuple(counts),
     )
 
 
-def _counting(staging: sql.Composable, table: Table, parents: Sequence[sql.Composable]) -> sql.Composed:
-    """Rows, checksum, surplus rows, greatest watermark, then nulls per column and orphans per reference."""
+def _counting(staging: sql.Composable, table: Table, rules: Sequence[Rule]) -> sql.Composed:
+    """Rows, checksum, greatest watermark, then what each rule counts."""
     greatest = sql.SQL("max({})").format(sql.Identifier("s", table.watermark)) if table.watermark else sql.SQL("NULL")
-    counts = [sql.SQL("count(*)"), _checksum(table.columns), _surplus(staging, table), greatest + sql.SQL("::text")]
-    counts += [sql.SQL("count(*) - count({})").format(sql.Identifier("s", c)) for c in table.never_null]
-    joins = []
-    for number, (reference, parent) in enumerate(zip(table.references, parents, strict=True)):
-        alias = f"parent {number}"
-        joins.append(_parent_join(reference, parent, alias))
-        counts.append(sql.SQL("count(*) FILTER (WHERE {})").format(_is_orphan(reference, alias)))
-    return sql.SQL("SELECT {} FROM {} AS s {}").format(sql.SQL(", ").join(counts), staging, sql.SQL(" ").join(joins))
+    counts = [sql.SQL("count(*)"), checksum(table.columns), greatest + sql.SQL("::text"), *(r.count for r in rules)]
+    joins = [r.join for r in rules if r.join is not None]
+    return sql.SQL("SELECT {} FROM {} {}").format(
+        sql.SQL(", ").join(counts), checked(staging, table), sql.SQL(" ").join(joins)
+    )
+
+
+def checked(staging: sql.Composable, table: Table, *more: sql.Composable) -> sql.Composed:
+    """Staging as `s`, with `more` columns and one for every SQL check: whether the row fails it."""
+    checks = [(check_name(n), sql.SQL(c.sql)) for n, c in enumerate(table.checks) if c.sql]
+    named = [sql.SQL("(({}) IS FALSE) AS {}").format(expression, name) for name, expression in checks]
+    columns: list[sql.Composable] = [*more, *named, sql.SQL("*")]
+    return sql.SQL("(SELECT {} FROM {} AS own) AS s").format(sql.SQL(", ").join(columns), staging)
 
 
 def whole(session: Session, relation: sql.Identifier, columns: Iterable[str]) -> tuple[int, int]:
     """How many rows a relation has, and the checksum of these columns."""
-    row = session.execute(sql.SQL("SELECT count(*), {} FROM {} AS s").format(_checksum(columns), relation)).fetchone()
+    row = session.execute(sql.SQL("SELECT count(*), {} FROM {} AS s").format(checksum(columns), relation)).fetchone()
     return (row[0], int(row[1])) if row else (0, 0)
 
 
-def _checksum(columns: Iterable[str]) -> sql.Composed:
+def checksum(columns: Iterable[str]) -> sql.Composed:
     """An SQL aggregate over the columns of `s`; the order of rows does not matter."""
     return sql.SQL("coalesce(sum(hash_record_extended(ROW({}), 0)), 0)").format(identifiers(columns, of="s"))
 
 
-def _surplus(staging: sql.Composable, table: Table) -> sql.Composable:
-    """How many rows there are beyond the first of every key."""
-    if not table.key:
-        return sql.SQL("0::bigint")
-    return sql.SQL(
-        "(SELECT coalesce(sum(n - 1), 0)::bigint FROM (SELECT count(*) AS n FROM {} AS s GROUP BY {}) AS keys)"
-    ).format(staging, identifiers(table.key))
-
-
-def _parent_join(reference: Reference, parent: sql.Composable, alias: str) -> sql.Composed:
-    pairs = zip(reference.columns, reference.to, strict=True)
-    return sql.SQL("LEFT JOIN (SELECT DISTINCT {}, true AS {} FROM {} AS p) AS {} ON {}").format(
-        identifiers(reference.to),
-        sql.Identifier("is there"),
-        parent,
-        sql.Identifier(alias),
-        sql.SQL(" AND ").join(
-            sql.SQL("{} = {}").format(sql.Identifier("s", child), sql.Identifier(alias, to)) for child, to in pairs
-        ),
-    )
-
-
-def _is_orphan(reference: Reference, alias: str) -> sql.Composed:
-    filled = [sql.SQL("{} IS NOT NULL").format(sql.Identifier("s", c)) for c in reference.columns]
-    absent = sql.SQL("{} IS NULL").format(sql.Identifier(alias, "is there"))
-    return sql.SQL(" AND ").join([*filled, absent])
-
-
-def parents_keys(
-    session: Session, catalogue: Catalogue, table: Table, staging: sql.Identifier, *, whole: bool
-) -> list[sql.Identifier]:
-    """For every reference the relation that holds the parent's keys: the parent's *source*, read again.
-
-    So a table can be checked before, after or beside the load of its parent. A table that refers to itself
-    is its own parent where staging has the `whole` of it.
-    """
-    made: dict[str, sql.Identifier] = {}
-    for reference in table.references:
-        name = reference.table
-        if name == table.name and whole:
-            made[name] = staging
-        elif name not in made:
-            wanted = {c for r in table.references if r.table == name for c in r.to}
-            made[name] = _copy_keys(session, catalogue, catalogue.named(name), wanted)
-    return [made[r.table] for r in table.references]
-
-
-def _copy_keys(session: Session, catalogue: Catalogue, parent: Table, wanted: set[str]) -> sql.Identifier:
-    """The parent's source in a temporary table; columns nobody compares stay text and so cannot be wrong here."""
-    keys = sql.Identifier("pg_temp", f"keys of {parent.name}"[:63])
-    kinds = {c: kind if c in wanted else "text" for c, kind in parent.columns.items()}
-    source = open_source(catalogue, parent)
-    header = check_header(source, parent)
-    session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(keys))
-    session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(keys, definitions(kinds)))
-    copy_into(session, keys, source, header)
-    session.execute(sql.SQL("ANALYZE {} ({})").format(keys, identifiers(sorted(wanted))))
-    return keys
-
-
-def reject_problems(
+def judge(
     session: Session,
     staging: sql.Identifier,
     table: Table,
     parents: Sequence[sql.Composable],
     *,
     found: Found,
-    source: Source,
-) -> None:
-    """Raise one DataRejectedError that lists every failed check with its first rows; pass where there is none."""
-    said = []
+    places: Places,
+    rows_before: int | None,
+) -> list[str]:
+    """Raise one DataRejectedError that lists every failed check with its first rows; return what is only a warning.
+
+    `rows_before` is how many rows the last load read.
+    """
+    said: dict[str, list[str]] = {"fail": [], "warn": [], "count": []}
     if found.rows < table.min_rows:
-        said.append(f"{found.rows} rows, expected at least {table.min_rows} (min_rows)")
-    for column, nulls in zip(table.never_null, found.nulls, strict=True):
-        if nulls:
-            condition = sql.SQL("{} IS NULL").format(sql.Identifier("s", column))
-            shown = _examples(session, staging, condition, (), source)
-            said.append(f"column {column!r}: {nulls} empty, but it is required: {shown}")
-    if found.duplicates and table.identity:
-        shown = _examples(session, staging, _repeated(staging, table), table.key, source)
-        said.append(f"key ({', '.join(table.key)}): {found.duplicates} rows too many: {shown}")
-    for reference, parent, orphans in zip(table.references, parents, found.orphans, strict=True):
-        if orphans and reference.orphans == "fail":
-            join = _parent_join(reference, parent, "p")
-            shown = _examples(session, staging, _is_orphan(reference, "p"), reference.columns, source, join=join)
-            columns = ", ".join(reference.columns)
-            said.append(f"column {columns}: {orphans} rows refer to no {reference.table}: {shown}")
-    if said:
-        raise DataRejectedError("\n".join(f"{source.name}: {s}" for s in said), hint="the table is as it was")
+        said["fail"].append(f"{found.rows} rows, expected at least {table.min_rows} (min_rows)")
+    for check in table.checks:
+        if check.row_change is not None and _changed_by_more(found.rows, rows_before, share=check.row_change):
+            limit = f"row_change = {check.row_change:g} allows"
+            said[check.severity].append(f"{found.rows} rows, {rows_before} in the last load, more change than {limit}")
+    for rule, count in zip(rules_of(table, staging, parents), found.counts, strict=True):
+        if count and rule.severity != "count":
+            shown = _examples(session, staging, table, rule, places)
+            said[rule.severity].append(rule.said.format(n=count) + (f": {shown}" if shown else ""))
+    if said["fail"]:
+        raise DataRejectedError("\n".join(f"{places.name}: {s}" for s in said["fail"]), hint="the table is as it was")
+    return [f"{places.name}: {s}" for s in said["warn"]]
 
 
-def _repeated(staging: sql.Identifier, table: Table) -> sql.Composed:
-    return sql.SQL("({}) IN (SELECT {} FROM {} GROUP BY {} HAVING count(*) > 1)").format(
-        identifiers(table.key, of="s"),
-        identifiers(table.key),
-        staging,
-        identifiers(table.key),
-    )
+def _changed_by_more(rows: int, before: int | None, *, share: float) -> bool:
+    return before is not None and abs(rows - before) > share * before
 
 
-def _examples(
-    session: Session,
-    staging: sql.Identifier,
-    condition: sql.Composable,
-    columns: tuple[str, ...],
-    source: Source,
-    *,
-    join: sql.Composable | None = None,
-) -> str:
+def _examples(session: Session, staging: sql.Identifier, table: Table, rule: Rule, places: Places) -> str:
     """The first bad rows with their place in the source: staging lies in the source's order."""
-    values = sql.SQL("ROW({})::text").format(identifiers(columns, of="s")) if columns else sql.SQL("''")
-    statement = sql.SQL(
-        "SELECT s.{n}, {} FROM (SELECT row_number() OVER () AS {n}, * FROM {}) AS s {} WHERE {} ORDER BY 1 LIMIT {}"
-    ).format(values, staging, join or sql.SQL(""), condition, sql.Literal(_SHOWN), n=sql.Identifier("record no"))
+    number = sql.Identifier("record no")
+    shown = [sql.Literal(HIDDEN) if c in table.secret else sql.Identifier("s", c) for c in rule.columns]
+    values = sql.SQL("ROW({})::text").format(sql.SQL(", ").join(shown)) if shown else sql.SQL("''")
+    statement = sql.SQL("SELECT s.{n}, {} FROM {} {} WHERE {} ORDER BY 1 LIMIT {}").format(
+        values,
+        checked(staging, table, sql.SQL("row_number() OVER () AS {}").format(number)),
+        rule.join or sql.SQL(""),
+        rule.where,
+        sql.Literal(_SHOWN),
+        n=number,
+    )
     with session.transaction():
         session.execute("SET LOCAL synchronize_seqscans = off")
         rows = session.execute(statement).fetchall()
-    return "; ".join(f"{source.place(record=n)}{' ' + text if text else ''}" for n, text in rows)
+    return "; ".join(f"{places.of(n)}{' ' + text if text else ''}" for n, text in rows)

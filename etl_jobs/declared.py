@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from etl_jobs.declared_checks import REJECTS
 from etl_jobs.entries import FLAG, LIST, NUMBER, PART, TEXT, TEXT_OR_NUMBER, TEXT_OR_TEXTS, TEXTS, WHOLE, Entries, guess
 from etl_jobs.tables import HISTORY, Reference, Table
 
@@ -31,6 +32,8 @@ TABLE_KEYS = {
     "min_rows": WHOLE,
     "max_delete": NUMBER,
     "secret": TEXTS,
+    "checks": LIST,
+    "rejects": REJECTS,
     "comment": TEXT,
 }
 
@@ -67,8 +70,23 @@ def check_table(entries: Entries, table: Table, tables: tuple[Table, ...]) -> No
     _check_columns(entries, f"{where}: key", table.key, table)
     _check_columns(entries, f"{where}: secret", table.secret, table)
     _check_strategy(entries, where, table)
+    for number, check in enumerate(table.checks):
+        names = (*((check.column,) if check.column else ()), *check.unique)
+        _check_columns(entries, f"{where}: checks.{number}", names, table)
+    if table.reject_limit:
+        _check_rejects(entries, where, table, tables)
     for reference in table.references:
         _check_reference(entries, where, table, reference, tables)
+
+
+def _check_rejects(entries: Entries, where: str, table: Table, tables: tuple[Table, ...]) -> None:
+    name = table.rejects_name
+    if len(name.encode()) > LONGEST_NAME:
+        entries.problems.append(
+            f"{where}: rejects: {name!r} is longer than PostgreSQL's {LONGEST_NAME} bytes for a name"
+        )
+    if any(t.name == name for t in tables):
+        entries.problems.append(f"{where}: rejects: {name!r} is a table of its own")
 
 
 def _check_strategy(entries: Entries, where: str, table: Table) -> None:

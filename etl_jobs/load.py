@@ -12,7 +12,9 @@ from psycopg import sql
 
 from etl_jobs.appending import forget_batches
 from etl_jobs.changes import Change
-from etl_jobs.checks import Found, count_problems, parents_keys, reject_problems, whole
+from etl_jobs.checks import Found, count_problems, judge, whole
+from etl_jobs.parents import parents_keys
+from etl_jobs.places import Places, kept_records
 from etl_jobs.records import (
     RECORDED,
     Attempt,
@@ -22,12 +24,14 @@ from etl_jobs.records import (
     forget_watermark,
     move_watermark,
     recorded_load,
+    rows_of_last_load,
     target_name,
     watermark_less_lag,
     write_record,
 )
+from etl_jobs.rejects import Rejected, keep_rejected, move_bad_rows, unreadable
 from etl_jobs.sources import Source, open_source
-from etl_jobs.staging import check_header, copy_into, create_staging, identifiers
+from etl_jobs.staging import Skipped, check_header, copy_into, create_staging, identifiers
 from etl_jobs.strategies import Step, change_target, part_of
 from etl_jobs.swap import refuse_dependents
 from etl_jobs.tables import HISTORY, Catalogue, Table
@@ -67,16 +71,23 @@ def _parents_fingerprints(catalogue: Catalogue, table: Table) -> list[str]:
     """Of no use, so not asked for, where nothing is ever found unchanged."""
     if not table.skip_unchanged:
         return []
-    return [open_source(catalogue, catalogue.named(r.table)).fingerprint() for r in table.references]
+    prints = [open_source(catalogue, catalogue.named(r.table)).fingerprint() for r in table.references]
+    return [known or f"unknown at {time.time_ns()}" for known in prints]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Staged:
-    """What was copied: the condition it was filtered by, where an increment began, how many bytes were read."""
+    """What was copied: the condition it was filtered by, where an increment began, how many bytes were read.
+
+    `rejected` are the records that are not in staging, or no longer; `places` says where its rows come from.
+    """
 
     part: sql.Composable | None
     since: str | None
     bytes: int
+    rejected: tuple[Rejected, ...]
+    places: Places
+    warned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +129,7 @@ class _Load:
         started = time.monotonic()
         staged = self.stage(header)
         copied = time.monotonic()
-        found = self.check(staged)
+        staged, found = self.check(staged)
         checked = time.monotonic()
         loaded = self.apply(staged, found, attempt)
         return replace(
@@ -139,21 +150,52 @@ class _Load:
             if self.held:
                 wanted = columns_of(self.session, self.staging) | self._history()
                 check_target(self.session, self.target, self.table, found=self.held, wanted=wanted)
-            sent = copy_into(self.session, self.staging, self.source, header, part=part, freeze=beside)
+            skipped: list[Skipped] = []
+            sent = copy_into(
+                self.session,
+                self.staging,
+                self.source,
+                header,
+                part=part,
+                freeze=beside,
+                skipped=skipped if self.table.reject_limit else None,
+                limit=self.table.reject_limit,
+                secret=self.table.secret,
+            )
         if beside or self.table.key:
             columns = sql.SQL("") if beside else sql.SQL(" ({})").format(identifiers(self.table.key))
             self.session.execute(sql.SQL("ANALYZE {}").format(self.staging) + columns)
-        return _Staged(part=part, since=since, bytes=sent)
+        rejected, unread = unreadable(self.source, header, skipped, table=self.table)
+        kept = kept_records(self.session, self.source, self.table, header, part)
+        places = Places(self.source, kept=kept, unread=unread)
+        return _Staged(part=part, since=since, bytes=sent, rejected=tuple(rejected), places=places)
 
     def _history(self) -> dict[str, str]:
         names = {"timestamptz": "timestamp with time zone"}
         return {c: names.get(k, k) for c, k in HISTORY.items() if c in self.table.held_columns}
 
-    def check(self, staged: _Staged) -> Found:
+    def check(self, staged: _Staged) -> tuple[_Staged, Found]:
+        """Raise what is wrong with the rows, or take them out where the catalogue allows it."""
         parents = parents_keys(self.session, self.catalogue, self.table, self.staging, whole=staged.part is None)
         found = count_problems(self.session, self.staging, self.table, parents)
-        reject_problems(self.session, self.staging, self.table, parents, found=found, source=self.source)
-        return found
+        while self.table.reject_limit:  # a row taken out may have been another one's parent
+            moved, places = move_bad_rows(
+                self.session, self.staging, self.table, parents, places=staged.places, already=len(staged.rejected)
+            )
+            if not moved:
+                break
+            staged = replace(staged, rejected=(*staged.rejected, *moved), places=places)
+            found = count_problems(self.session, self.staging, self.table, parents)
+        warned = judge(
+            self.session,
+            self.staging,
+            self.table,
+            parents,
+            found=found,
+            places=staged.places,
+            rows_before=rows_of_last_load(self.session, self.name),
+        )
+        return replace(staged, warned=tuple(warned)), found
 
     def apply(self, staged: _Staged, found: Found, attempt: Attempt) -> Loaded:
         """Rows, watermark and load record together; staging goes with the same commit."""
@@ -170,11 +212,20 @@ class _Load:
                 **asdict(changed),
                 duplicates=found.duplicates,
                 orphans=sum(found.orphans),
+                rejected=len(staged.rejected),
+                warnings=len(staged.warned),
+                warned=staged.warned,
                 bytes=staged.bytes,
             )
+            rejects = sql.Identifier(self.catalogue.schema, self.table.rejects_name)
+            keep_rejected(self.session, rejects, staged.rejected, attempt=attempt, anew=self._answers_for_all())
             number = write_record(self.session, attempt, self._record_values(loaded, found, since=staged.since))
             self.session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self.staging))
         return replace(loaded, load=number)
+
+    def _answers_for_all(self) -> bool:
+        """Whether what earlier loads rejected is out of date, too."""
+        return self.full or self.table.strategy not in {"append", "incremental"}
 
     def _step(self, staged: _Staged, found: Found) -> Step:
         columns, key = tuple(self.table.columns), self.table.identity

@@ -46,7 +46,7 @@ def compare(session: Session, catalogue: Catalogue, table: Table, *, reread: boo
     if missing:
         gone = tuple(f"{catalogue.schema}.{name} does not exist" for name in missing)
         return Compared(table=table.name, source_rows=read.rows, warehouse_rows=None, differences=gone)
-    if reread:
+    if reread and not table.reject_limit:  # what was rejected is not in the warehouse
         read = _reread(session, catalogue, table, read)
     differences, held = _differences(session, catalogue, table, read)
     fresh = is_fresh(session, target_name(catalogue, table), table)
@@ -105,7 +105,7 @@ def _held_part(session: Session, catalogue: Catalogue, table: Table, *, since: s
         )
         for r in table.references
     ]
-    return count_problems(session, held, table, parents)
+    return count_problems(session, held, replace(table, checks=()), parents)
 
 
 def _current(table: Table) -> sql.SQL:

@@ -15,7 +15,9 @@ from etl_jobs.staging import identifiers
 from etl_jobs.tables import Catalogue, Table
 from etl_jobs.warehouse import Session
 
-RECORDED = {c: c for c in ("inserted", "updated", "deleted", "duplicates", "orphans")} | {"rows": "rows_in"}
+RECORDED = {c: c for c in ("inserted", "updated", "deleted", "duplicates", "orphans", "rejected", "warnings")} | {
+    "rows": "rows_in"
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,8 @@ class Attempt:
 class Loaded:
     """What a load did. `recorded` means that an earlier attempt of the same job had done it already.
 
-    `cached` says in words why nothing had to be done, `load` is the number of the load record that holds.
+    `cached` says in words why nothing had to be done, `load` is the number of the load record that holds. `warned`
+    are the warnings themselves.
     """
 
     rows: int
@@ -41,6 +44,7 @@ class Loaded:
     duplicates: int
     orphans: int
     rejected: int = 0
+    warnings: int = 0
     bytes: int = 0
     copy_seconds: float = 0.0
     check_seconds: float = 0.0
@@ -48,6 +52,7 @@ class Loaded:
     recorded: bool = False
     cached: str = ""
     load: int | None = None
+    warned: tuple[str, ...] = ()
 
 
 def target_name(catalogue: Catalogue, table: Table) -> str:
@@ -94,7 +99,7 @@ def recorded_load(session: Session, name: str, attempt: Attempt, *, fingerprint:
 
     Only if it is the target's last load and its source is still the same: then the target holds it.
     """
-    if attempt.run is None:
+    if attempt.run is None or not fingerprint:
         return None
     statement = sql.SQL(
         "SELECT id, {} FROM etl.load AS l"
@@ -123,13 +128,25 @@ def cached_load(session: Session, name: str, table: Table, *, fingerprint: str, 
     number, who, when, rows, last_fingerprint, last_declared = row
     if (last_declared or "").partition(" ")[0] != declared.partition(" ")[0]:
         return None
+    ages = any(check.fresh for check in table.checks)  # what is too old today may not have been so yesterday
     if is_fresh(session, name, table):
         why = f"the load of {when} ({who}, load {number}) is fresh for {table.fresh_for}"
-    elif table.skip_unchanged and (last_fingerprint, last_declared) == (fingerprint, declared):
+    elif (
+        table.skip_unchanged
+        and fingerprint
+        and not ages
+        and (last_fingerprint, last_declared) == (fingerprint, declared)
+    ):
         why = f"the source is unchanged since the load of {when} ({who}, load {number})"
     else:
         return None
     return Loaded(rows=rows, inserted=0, updated=0, deleted=0, duplicates=0, orphans=0, cached=why, load=number)
+
+
+def rows_of_last_load(session: Session, name: str) -> int | None:
+    """How many rows the last load read, None where there was none."""
+    row = session.execute("SELECT rows_in FROM etl.load WHERE target = %s ORDER BY id DESC LIMIT 1", [name]).fetchone()
+    return int(row[0]) if row else None
 
 
 def is_fresh(session: Session, name: str, table: Table) -> bool:

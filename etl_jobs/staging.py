@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
@@ -14,7 +16,17 @@ from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session, server_version
 
 _END_MARK = re.compile(rb"[\r\n]\\\.[\r\n]")
+_SKIPPED = re.compile(r'at line (\d+) for column "(.+?)": (?:"(.*)"|null input)', re.S)
 _CONTEXT = re.compile(r'COPY .+?, line (\d+)(?:, column (.+?): (?:"(.*)"|null input))?', re.S)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A record that could not be converted: the line it ends on, its first bad column and the value there."""
+
+    line: int
+    column: str
+    value: str | None
 
 
 def identifiers(names: Iterable[str], *, of: str = "") -> sql.Composed:
@@ -71,35 +83,69 @@ def copy_into(
     *,
     part: sql.Composable | None = None,
     freeze: bool = False,
+    skipped: list[Skipped] | None = None,
+    limit: int = 0,
+    secret: Container[str] = (),
 ) -> int:
     """Send the source's text as it is, keeping the rows of `part`; returns how many bytes were sent.
 
     `freeze` shows the rows to every snapshot, however old; the table must be made in the same transaction.
 
-    Raises DataRejectedError with line, column and value where a record does not fit.
+    Raises DataRejectedError with line, column and value (unless it is secret) where a record does not fit. With a list
+    for `skipped` such records are added to it instead, and left out; more than `limit` of them are an error again.
     """
     dialect = (source.delimiter, source.quote, source.escape, source.null, source.encoding)
+    options = [
+        sql.SQL("FREEZE, " if freeze else ""),
+        sql.SQL("ON_ERROR ignore, LOG_VERBOSITY verbose, " if _skips(session, skipped) else ""),
+        sql.SQL("REJECT_LIMIT {}, ").format(limit) if limit and server_version(session) >= 18 else sql.SQL(""),
+    ]
     statement = sql.SQL(
         "COPY {} ({}) FROM STDIN (FORMAT csv, {}HEADER true, DELIMITER {}, QUOTE {}, ESCAPE {}, NULL {}, ENCODING {})"
-    ).format(target, identifiers(columns), sql.SQL("FREEZE, " if freeze else ""), *map(sql.Literal, dialect))
+    ).format(target, identifiers(columns), sql.Composed(options), *map(sql.Literal, dialect))
     if part is not None:
         statement += sql.SQL(" WHERE ") + part
     sent = 0
     try:
-        with session.cursor().copy(statement) as copy:
+        with _noting(session, skipped), session.cursor().copy(statement) as copy:
             for block in source.blocks() if server_version(session) >= 18 else without_end_mark(source):
                 copy.write(block)
                 sent += len(block)
     except psycopg.DataError as error:
-        raise bad_value(source, error) from error
+        raise bad_value(source, error, secret=secret) from error
     return sent
+
+
+def _skips(session: Session, skipped: list[Skipped] | None) -> bool:
+    """Older servers cannot leave out what they cannot convert."""
+    return skipped is not None and server_version(session) >= 17
+
+
+@contextlib.contextmanager
+def _noting(session: Session, skipped: list[Skipped] | None) -> Iterator[None]:
+    """Keep what COPY says about the records it leaves out."""
+    if skipped is None:
+        yield
+        return
+
+    def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+        if said := _SKIPPED.search(diagnostic.message_primary or ""):
+            line, column, value = said.groups()
+            skipped.append(Skipped(line=int(line), column=column, value=value))
+
+    session.execute("SET client_min_messages = 'notice'")
+    session.add_notice_handler(note)
+    try:
+        yield
+    finally:
+        session.remove_notice_handler(note)
 
 
 def without_end_mark(source: Source) -> Iterator[bytes]:
     """The source's blocks; raises at a line `\\.`, which before PostgreSQL 18 silently ends the data."""
     before, line = b"", 1
     for block in source.blocks():
-        text = before + block
+        text = before + bytes(block)
         if mark := _END_MARK.search(text):
             line += text.count(b"\n", len(before), mark.end() - 1)
             raise DataRejectedError(
@@ -111,7 +157,7 @@ def without_end_mark(source: Source) -> Iterator[bytes]:
         yield block
 
 
-def bad_value(source: Source, error: psycopg.DataError) -> DataRejectedError:
+def bad_value(source: Source, error: psycopg.DataError, *, secret: Container[str] = ()) -> DataRejectedError:
     """What COPY said about a record, in terms of the file: PostgreSQL counts the line a record ends on."""
     said = error.diag.message_primary or str(error)
     context = _CONTEXT.search(error.diag.context or "")
@@ -121,5 +167,9 @@ def bad_value(source: Source, error: psycopg.DataError) -> DataRejectedError:
     where = source.place(line=int(line))
     if column is None:
         return DataRejectedError(f"{where}: {said}")
+    if said.startswith("skipped more than REJECT_LIMIT"):
+        said = "and too many before it do not fit their types: more than the limit of rejects"
+    if column in secret:
+        return DataRejectedError(f"{where}, column {column!r}: the value does not fit the column's type")
     shown = "null" if value is None else repr(value)
     return DataRejectedError(f"{where}, column {column!r}, value {shown}: {said}")

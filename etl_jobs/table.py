@@ -40,6 +40,7 @@ def main() -> None:
 def tell(table: Table, loaded: Loaded) -> None:
     """Metrics to the runner, a few lines to the log."""
     metrics = asdict(loaded) | {"cached": bool(loaded.cached)}
+    del metrics["warned"]
     report(table=table.name, **{k: v for k, v in metrics.items() if v or k not in {"recorded", "cached"}})
     if loaded.cached:
         print(f"{table.name}: not loaded, {loaded.cached}")
@@ -51,6 +52,10 @@ def tell(table: Table, loaded: Loaded) -> None:
     for count, what in ((loaded.duplicates, "rows repeat a key"), (loaded.orphans, "rows refer to no parent")):
         if count:
             print(f"{table.name}: {count:,} {what}, as the catalogue allows")
+    if loaded.rejected:
+        print(f"{table.name}: {loaded.rejected:,} rows rejected, see {table.rejects_name}")
+    for warning in loaded.warned:
+        print(f"warning: {warning}")
 
 
 def this_attempt(number: int) -> Attempt:

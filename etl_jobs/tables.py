@@ -26,6 +26,23 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One of a table's `checks`: exactly one of its settings says what is checked. docs/jobs.md has them."""
+
+    column: str = ""
+    name: str = ""
+    severity: str = "fail"
+    not_null: bool = False
+    unique: tuple[str, ...] = ()
+    accepted: tuple[str | int | float, ...] = ()
+    min: str | int | float | None = None
+    max: str | int | float | None = None
+    fresh: str = ""
+    row_change: float | None = None
+    sql: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """One row of the catalogue; `id` is its index. docs/jobs.md says what each setting means."""
 
@@ -47,6 +64,8 @@ class Table:
     min_rows: int = 0
     max_delete: float = 0.5
     secret: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    reject_limit: int = 0
     comment: str = ""
 
     @property
@@ -68,6 +87,11 @@ class Table:
     def held_columns(self) -> dict[str, str]:
         """The target's columns with their types: the source's, and for a history when each row held."""
         return self.columns | HISTORY if self.strategy == "scd2" else self.columns
+
+    @property
+    def rejects_name(self) -> str:
+        """The table beside the target that keeps the rows that were not loaded."""
+        return f"{self.name}__rejects"
 
     @property
     def primary_key(self) -> tuple[str, ...]:

@@ -1,0 +1,135 @@
+"""Rows that are not loaded, with the reason, in a table beside the target: `<table>__rejects`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from etl_jobs.checks import HIDDEN, checked
+from etl_jobs.errors import DataRejectedError
+from etl_jobs.places import Places, records_at
+from etl_jobs.records import Attempt
+from etl_jobs.rules import ROW_PLACE, rules_of
+from etl_jobs.sources import Source
+from etl_jobs.staging import Skipped
+from etl_jobs.tables import Table
+from etl_jobs.warehouse import Session
+
+_NUMBER, _RECORD = sql.Identifier("record no"), sql.Identifier("whole row")
+_CREATE = """
+    CREATE TABLE IF NOT EXISTS {} (run bigint, job text NOT NULL, attempt integer NOT NULL,
+        rejected timestamptz NOT NULL DEFAULT now(), place text NOT NULL, reason text NOT NULL, record jsonb NOT NULL)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """One record of the source that is not loaded."""
+
+    place: str
+    reason: str
+    record: dict[str, str | None]
+
+
+def unreadable(
+    source: Source, header: Sequence[str], skipped: Sequence[Skipped], *, table: Table
+) -> tuple[list[Rejected], tuple[int, ...]]:
+    """The records that COPY could not convert, and their numbers among the source's records."""
+    if not skipped:
+        return [], ()
+    _refuse_too_many(table, len(skipped), [f"{source.place(line=s.line)}, column {s.column!r}" for s in skipped[:3]])
+    records = records_at(source, {s.line for s in skipped})
+    rejected = []
+    for one in skipped:
+        _, fields = records.get(one.line, (0, []))
+        value = HIDDEN if one.column in table.secret else repr(one.value)
+        rejected.append(
+            Rejected(
+                place=source.place(line=one.line),
+                reason=f"column {one.column!r}: {value} is no {table.columns.get(one.column, 'value')}",
+                record=_masked(dict(zip(header, fields, strict=False)), table),
+            )
+        )
+    return rejected, tuple(number for number, _ in records.values())
+
+
+def move_bad_rows(
+    session: Session,
+    staging: sql.Identifier,
+    table: Table,
+    parents: Sequence[sql.Composable],
+    *,
+    places: Places,
+    already: int,
+) -> tuple[list[Rejected], Places]:
+    """Take the rows that fail a rule out of staging; `already` counts towards the limit.
+
+    Returns them, none where none fails, and where the rows that are left stand.
+    """
+    rules = [r for r in rules_of(table, staging, parents) if r.severity == "fail" and r.of_rows]
+    if not rules:
+        return [], places
+    reasons = sql.SQL(", ").join(
+        sql.SQL("CASE WHEN {} THEN {} END").format(r.surplus or r.where, sql.Literal(r.reason)) for r in rules
+    )
+    own = sql.SQL("ctid AS {}, row_number() OVER () AS {}, to_jsonb(own.*) AS {}").format(ROW_PLACE, _NUMBER, _RECORD)
+    found = sql.SQL(
+        "SELECT * FROM (SELECT s.{}, s.{}, concat_ws('; ', {}) AS reason, s.{} FROM {} {}) AS judged"
+        " WHERE reason <> '' ORDER BY 2 LIMIT {}"
+    ).format(
+        ROW_PLACE,
+        _NUMBER,
+        reasons,
+        _RECORD,
+        checked(staging, table, own),
+        sql.SQL(" ").join(r.join for r in rules if r.join is not None),
+        sql.Literal(table.reject_limit + 1),
+    )
+    with session.transaction():
+        session.execute("SET LOCAL synchronize_seqscans = off")
+        rows = session.execute(found).fetchall()
+        _refuse_too_many(table, already + len(rows), [f"{places.of(n)}: {reason}" for _, n, reason, _ in rows[:3]])
+        gone = sql.SQL("DELETE FROM {} WHERE ctid = ANY(%s::tid[])").format(staging)
+        session.execute(gone, [[place for place, *_ in rows]])
+    rejected = [
+        Rejected(place=places.of(number), reason=reason, record=_masked(record, table))
+        for _, number, reason, record in rows
+    ]
+    return rejected, places.without(number for _, number, *_ in rows)
+
+
+def keep_rejected(
+    session: Session, name: sql.Identifier, rejected: Sequence[Rejected], *, attempt: Attempt, anew: bool
+) -> None:
+    """Write them down in the transaction of the load, `anew` instead of those of earlier loads. Each is there once."""
+    there = session.execute("SELECT to_regclass(%s) IS NOT NULL", [name.as_string(session)]).fetchone()
+    if not rejected and not (there and there[0]):
+        return
+    session.execute(sql.SQL(_CREATE).format(name))
+    if anew:
+        session.execute(sql.SQL("DELETE FROM {}").format(name))
+    columns = "run, job, attempt, place, reason, record"
+    statement = sql.SQL(
+        f"INSERT INTO {{name}} ({columns})"
+        f" SELECT * FROM (VALUES (%s::bigint, %s, %s::integer, %s, %s, %s::jsonb)) AS v ({columns})"
+        " WHERE NOT EXISTS ("
+        "SELECT FROM {name} AS r WHERE (r.place, r.reason, r.record) = (v.place, v.reason, v.record))"
+    ).format(name=name)
+    values = [(attempt.run, attempt.job, attempt.number, r.place, r.reason, Jsonb(r.record)) for r in rejected]
+    if values:
+        session.cursor().executemany(statement, values)
+
+
+def _refuse_too_many(table: Table, count: int, shown: Sequence[str]) -> None:
+    if count > table.reject_limit:
+        raise DataRejectedError(
+            f"table {table.name!r}: more than {table.reject_limit} rows are rejected: {'; '.join(shown)}",
+            hint="the table is as it was; rejects = { limit = … } says how many may be",
+        )
+
+
+def _masked(record: dict[str, str | None], table: Table) -> dict[str, str | None]:
+    return {c: HIDDEN if c in table.secret and v is not None else v for c, v in record.items()}

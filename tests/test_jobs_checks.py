@@ -1,0 +1,248 @@
+"""The quality gate: what a catalogue may ask of the rows, and what becomes of those that do not fulfil it."""
+
+# ruff: noqa: E501, F401, F811
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from etl_jobs.catalogue import read_catalogue
+from etl_jobs.errors import MisconfiguredError
+from tests.support.jobs import Ended, Shop, query
+from tests.support.servers import database, warehouse
+
+COLUMNS = {"id": "integer", "state": "text", "amount": "numeric(10,2)", "at": "date", "teamID": "text"}
+HEAD = "id,state,amount,at,teamID\n"
+GOOD = HEAD + "1,draft,10,2099-01-01,a\n2,done,20,2099-01-02,b\n"
+
+
+@pytest.fixture
+def shop(tmp_path: Path, database: str) -> Shop:
+    return Shop(tmp_path, database)
+
+
+def loaded(shop: Shop, settings: str, text: str, *, key: str = 'key = ["id"]') -> Ended:
+    shop.table("sales", COLUMNS, f"{key}\n{settings}")
+    shop.file("sales.csv", text)
+    return shop.load()
+
+
+CHECKS = {
+    "not null": ('{ column = "state", not_null = true }', "3,,,,\n", "column 'state': 1 empty: .*line 4$"),
+    "unique": ('{ unique = ["state", "teamID"] }', "3,done,,,b\n4,done,,,\n5,done,,,\n",
+               r"unique \(state, teamID\): 1 rows too many: .*line 3 \(done,b\); .*line 4 \(done,b\)$"),
+    "accepted": ('{ column = "state", accepted = ["draft", "done"] }', "3,dnoe,,,\n4,,,,\n",
+                 r"column 'state': 1 values are not accepted: .*line 4 \(dnoe\)$"),
+    "accepted numbers": ('{ column = "id", accepted = [1, 2] }', "3,,,,\n", r"1 values are not accepted: .*line 4 \(3\)"),
+    "range": ('{ column = "amount", min = 0, max = 100.5 }', "3,,-1,,\n4,,100.5,,\n5,,100.51,,\n",
+              r"column 'amount': 2 values are below 0 or above 100.5: .*line 4 \(-1.00\); .*line 6 \(100.51\)"),
+    "range of days": ('{ column = "at", min = "2020-01-01" }', "3,,,2019-12-31,\n",
+                      r"column 'at': 1 values are below 2020-01-01: .*line 4 \(2019-12-31\)"),
+    "fresh": ('{ column = "at", fresh = "2 days" }', None,
+              r"column 'at': the newest value is older than 2 days: .*line 3 \(2001-01-02\)"),
+    "expression": ('{ name = "paid", sql = "amount > 0 OR state <> \'done\'" }', "3,done,0,,\n4,,,,\n",
+                   r"check 'paid': 1 rows fail: .*line 4 \(3\)"),
+    "expression over a name of the parent": ('{ sql = "\\"teamID\\" < \'z\'" }', "3,,,,z\n", r"1 rows fail: .*line 4 \(3\)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CHECKS)
+def test_a_check_rejects_the_load_and_names_rows(shop: Shop, case: str, tmp_path: Path) -> None:
+    check, more, said = CHECKS[case]
+    shop.table("teams", {"teamID": "text"}, 'key = ["teamID"]')
+    shop.file("teams.csv", "teamID\na\nb\nz\n")
+    reference = '{ columns = ["teamID"], table = "teams" }'
+    shop.table("sales", COLUMNS, f'key = ["id"]\nreferences = [{reference}]\nchecks = [{check}]')
+    shop.file("sales.csv", GOOD)
+    good = shop.load(1)
+    shop.file("sales.csv", GOOD.replace("2099", "2001") if more is None else GOOD + more)
+    bad = shop.load(1)
+
+    assert good.status == 0, good.stderr
+    assert bad.status == 65
+    assert_matches(said, bad.stderr)
+    assert len(shop.rows("sales")) == 2
+
+
+def assert_matches(pattern: str, text: str) -> None:
+    assert re.search(pattern, text, re.MULTILINE), text
+
+
+@pytest.mark.parametrize("case", CHECKS)
+def test_a_check_that_only_warns_lets_the_rows_in(shop: Shop, case: str) -> None:
+    check, more, said = CHECKS[case]
+    shop.table("teams", {"teamID": "text"}, 'key = ["teamID"]')
+    text = GOOD.replace("2099", "2001") if more is None else GOOD + more
+    warning = check.removesuffix("}") + ', severity = "warn" }'
+    ended = loaded_second(shop, f"checks = [{warning}]", text)
+
+    assert ended.status == 0, ended.stderr
+    assert_matches("warning: .*sales.csv: .*" + said, ended.stdout)
+    assert ended.metrics["warnings"] == 1
+    assert query(shop.dsn, "SELECT warnings FROM etl.load") == [(1,)]
+    assert len(shop.rows("sales")) == len(text.splitlines()) - 1
+
+
+def loaded_second(shop: Shop, settings: str, text: str) -> Ended:
+    shop.table("sales", COLUMNS, f'key = ["id"]\n{settings}')
+    shop.file("sales.csv", text)
+    return shop.load(1)
+
+
+def test_a_number_of_rows_that_changes_too_much_is_refused(shop: Shop) -> None:
+    first = loaded(shop, "checks = [{ row_change = 0.5 }]\nmax_delete = 1", GOOD)
+    shop.file("sales.csv", GOOD + "3,,,,\n4,,,,\n")
+    more = shop.load()
+    shop.file("sales.csv", GOOD + "3,,,,\n")
+    some = shop.load()
+
+    assert (first.status, more.status, some.status) == (0, 65, 0)
+    assert "4 rows, 2 in the last load, more change than row_change = 0.5 allows" in more.stderr
+
+
+def test_a_check_the_server_cannot_read_is_configuration(shop: Shop) -> None:
+    ended = loaded(shop, 'checks = [{ sql = "amuont > 0" }]', GOOD)
+
+    assert ended.status == 78
+    assert "table 'sales': column \"amuont\" does not exist" in ended.stderr
+
+
+REJECTS = "rejects = { limit = 4 }"
+BAD = GOOD + "x3,done,1,2099-01-01,a\n4,dnoe,1,,a\n2,again,1,,a\n,,1,,a\n5,ok,1,,a\n"
+
+
+def test_bad_rows_go_beside_the_table_with_their_reasons(shop: Shop) -> None:
+    check = 'checks = [{ column = "state", accepted = ["draft", "done", "again", "ok"] }]'
+    ended = loaded(shop, f"{REJECTS}\n{check}", BAD)
+    again = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert [row[0] for row in shop.rows("sales")] == [1, 2, 5]
+    assert (ended.metrics["rows"], ended.metrics["rejected"], again.metrics["rejected"]) == (3, 4, 4)
+    assert query(shop.dsn, "SELECT rejected FROM etl.load") == [(4,), (4,)]
+    assert "4 rows rejected, see sales__rejects" in ended.stdout
+    rejects = query(
+        shop.dsn,
+        "SELECT regexp_replace(place, '.*csv ', ''), reason, record->>'id', record->>'state' FROM shop.sales__rejects"
+        " ORDER BY place",
+    )
+    assert rejects == [
+        ("line 4", "column 'id': 'x3' is no integer", "x3", "done"),
+        ("line 5", "column 'state' has a value that is not accepted", "4", "dnoe"),
+        ("line 6", "key (id) is there already", "2", "again"),
+        ("line 7", "column 'id' is empty", None, None),
+    ]
+    assert shop.run("final").status == 0
+    assert shop.run("final", "--reread").status == 0
+
+
+def test_rejected_rows_that_have_been_mended_leave_the_rejects(shop: Shop) -> None:
+    loaded(shop, REJECTS, BAD)
+    shop.file("sales.csv", GOOD)
+    ended = shop.load()
+
+    assert (ended.status, ended.metrics["rejected"]) == (0, 0)
+    assert query(shop.dsn, "SELECT count(*) FROM shop.sales__rejects") == [(0,)]
+
+
+@pytest.mark.parametrize("bad", ["{0},a,1,,\n", "{0},a,x,,\n"], ids=["key twice", "no number"])
+def test_more_than_the_limit_reject_the_load(shop: Shop, bad: str) -> None:
+    rows = "".join(bad.format(7) for _ in range(4))
+    ended = loaded(shop, "rejects = { limit = 2 }", GOOD + rows)
+
+    assert ended.status == 65
+    assert "limit of rejects" in ended.stderr or "more than 2 rows are rejected: " in ended.stderr
+    assert "sales.csv line" in ended.stderr
+    assert shop.rows("sales") == []
+
+
+def test_a_row_without_a_parent_is_rejected_and_so_are_its_children(shop: Shop) -> None:
+    shop.table("tree", {"id": "integer", "up": "integer"},
+               'key = ["id"]\nreferences = [{ columns = ["up"], table = "tree", to = ["id"] }]\nrejects = { limit = 9 }')  # fmt: skip
+    shop.file("tree.csv", "id,up\n1,\n2,9\n3,2\n4,3\n5,1\n")
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert shop.rows("tree") == [(1, None), (5, 1)]
+    places = "SELECT array_agg(regexp_replace(place, '.*csv ', '') ORDER BY place) FROM shop.tree__rejects"
+    assert query(shop.dsn, places) == [(["line 3", "line 4", "line 5"],)]
+    assert shop.run("final").status == 0
+
+
+def test_increments_keep_what_earlier_ones_rejected(shop: Shop) -> None:
+    key = 'key = ["id"]\nstrategy = "incremental"\nwatermark = "id"'
+    loaded(shop, "rejects = { limit = 1 }", HEAD + "1,,,,\n2,,x,,\n3,,,,\n", key=key)
+    shop.file("sales.csv", HEAD + "5,,,,\n6,,y,,\n7,,,,\n")
+    shop.load()
+    shop.load()
+
+    assert [row[0] for row in shop.rows("sales")] == [1, 3, 5, 7]
+    assert query(shop.dsn, "SELECT record->>'id' FROM shop.sales__rejects ORDER BY 1") == [("2",), ("6",)]
+
+
+def test_the_place_of_a_row_is_right_where_only_a_part_is_read(shop: Shop) -> None:
+    slice_ = 'key = ["id"]\nstrategy = "slice"\nwhere = "amount >= 5"'
+    text = HEAD + "1,,1,,\n2,,9,,\n3,,1,,\n4,,x,,\n5,,1,,\n,,9,,\n7,,9,,\n7,,9,,\n"
+    shop.table("sales", COLUMNS, slice_)
+    shop.file("sales.csv", text.replace("x", "1"))
+    failed = shop.load()
+    shop.redeclare(0, "strategy", "rejects = { limit = 5 }\nstrategy")
+    shop.file("sales.csv", text)
+    passed = shop.load()
+
+    assert "sales.csv line 7" in failed.stderr
+    assert "line 8 (7); " in failed.stderr
+    assert passed.status == 0, passed.stderr
+    rejects = "SELECT array_agg(regexp_replace(place, '.*csv ', '') ORDER BY place) FROM shop.sales__rejects"
+    assert query(shop.dsn, rejects) == [(["line 5", "line 7", "line 9"],)]
+
+
+def test_a_secret_value_is_shown_nowhere(shop: Shop) -> None:
+    columns = {"id": "integer", "pin": "integer"}
+    settings = 'key = ["id", "pin"]\nsecret = ["pin"]\nchecks = [{ column = "pin", max = 9999 }]'
+    shop.table("cards", columns, settings)
+    said = []
+    for text in ("1,s3cret\n", "1,54321\n", "1,4321\n1,4321\n"):
+        shop.file("cards.csv", "id,pin\n" + text)
+        ended = shop.load()
+        assert ended.status == 65, ended.stderr
+        said.append(ended.stdout + ended.stderr)
+    shop.redeclare(0, "secret", "rejects = { limit = 9 }\nsecret")
+    shop.file("cards.csv", "id,pin\n1,s3cret\n2,54321\n3,1\n")
+    ended = shop.load()
+    rejects = query(shop.dsn, "SELECT reason || record FROM shop.cards__rejects")
+
+    assert ended.status == 0, ended.stderr
+    assert len(rejects) == 2
+    everything = "".join([*said, ended.stdout, ended.stderr, str(rejects)])
+    assert [secret for secret in ("s3cret", "4321") if secret in everything] == []
+    assert "column 'pin': the value does not fit" in said[0]
+    assert "above 9999: " in said[1]
+
+
+BAD_SETTINGS = {
+    'checks = [{ column = "id" }]': "checks.0: expected one of not_null, unique",
+    'checks = [{ column = "id", min = 1, not_null = true }]': "expected one of",
+    'checks = [{ min = 1 }]': "checks.0: 'column' is missing",
+    'checks = [{ column = "idd", min = 1 }]': "has no column 'idd' (did you mean 'id'?)",
+    'checks = [{ unique = [] }]': "checks.0.unique: name at least one",
+    'checks = [{ column = "id", min = 1, severity = "wran" }]': "did you mean 'warn'?",
+    'checks = [{ colunm = "id", min = 1 }]': "unknown key 'colunm' (did you mean 'column'?)",
+    'checks = [{ column = "id", accepted = [[1]] }]': "accepted: expected texts, numbers",
+    "rejects = 5": 'rejects: expected "fail" or { limit = … }',
+    "rejects = { limit = 0 }": "rejects.limit: expected 1 to 100000, got 0",
+    "rejects = { }": "rejects: 'limit' is missing",
+    "checks = [5]": "checks.0: expected a table, got 5",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", BAD_SETTINGS)
+def test_a_mistake_in_the_checks_is_named(settings: str, tmp_path: Path) -> None:
+    shop = Shop(tmp_path, "")
+    shop.table("sales", COLUMNS, f'key = ["id"]\n{settings}')
+    with pytest.raises(MisconfiguredError) as caught:
+        read_catalogue(shop.catalogue, env={})
+
+    assert BAD_SETTINGS[settings] in caught.value.message
