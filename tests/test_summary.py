@@ -184,10 +184,31 @@ def test_a_wait_for_a_pool_names_the_pool(tmp_path: Path) -> None:
 
 
 def test_a_wait_that_neither_workers_nor_pools_explain_is_not_put_down_to_them(tmp_path: Path) -> None:
-    roomy = plan(job("a", pools={"odoo": 1}), workers=4, pools={"odoo": 8})
-    script = Script(roomy).ok("a", 0.5, 4.0).end(4.0)
+    roomy = plan(job("a", pools={"odoo": 1}), job("b"), workers=4, pools={"odoo": 8})
+    script = Script(roomy).ok("a", 0.5, 4.0).ok("b", 0.0, 0.1).end(4.0)
 
     assert "               a waited 0.5s to be started\n" in summary(script, tmp_path)
+
+
+def test_a_single_job_is_not_explained(tmp_path: Path) -> None:
+    text = summary(Script(plan(job("a"))).ok("a", 0.0, 4.0).end(4.0), tmp_path)
+
+    assert "decided by" not in text
+    assert "busy" not in text
+
+
+def test_failures_with_the_same_last_words_are_told_once(tmp_path: Path) -> None:
+    script = Script(plan(*(job(f"t{n}") for n in range(9))))
+    for n in range(9):
+        script.fail(f"t{n}", 0.0, 1.0)
+        write_log(Home(tmp_path).log(script.run, f"t{n}", 1), "no such folder\n" if n != 4 else "another reason\n")
+
+    text = summary(script.end(1.0, RunStatus.FAILED), tmp_path)
+
+    assert text.count("no such folder") == 1
+    assert text.count("another reason") == 1
+    assert "the same: t1, t2, t3, t5, t6 and 2 more" in text
+    assert "more failed" not in text
 
 
 def test_where_nobody_waited_it_says_that_workers_would_not_help(tmp_path: Path) -> None:

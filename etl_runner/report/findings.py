@@ -20,11 +20,12 @@ def findings(timeline: Timeline, path: Sequence[Link], look: Look) -> list[Line]
     """The lines below the table, each with its label."""
     if not any(track.tries for track in timeline.tracks.values()):
         return []
+    alone = len(timeline.tracks) == 1  # it decided everything, and no worker could have helped
     said = [
-        ("decided by", _decided_by(path, look) if path else []),
-        ("", _waits(timeline, path) if path else []),
+        ("decided by", _decided_by(path, look) if path and not alone else []),
+        ("", _waits(timeline, path) if path and not alone else []),
         ("slowest", _slowest(timeline, look)),
-        ("workers", _workers(timeline, look)),
+        ("workers", [] if alone else _workers(timeline, look)),
         ("flaky", _flaky(timeline)),
         ("warnings", list(warnings(timeline))),
     ]

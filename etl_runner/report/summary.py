@@ -17,9 +17,11 @@ from etl_runner.report.findings import findings
 from etl_runner.report.style import look_of, paint, short_path
 from etl_runner.report.table import table
 from etl_runner.sinks.lines import Lines, fitted, verdict
+from etl_runner.sinks.logtail import read_failure_tail
 from etl_runner.timeline import Timeline, Track
 
 MOST_TAILS = 5
+MOST_COMPARED = 500  # logs to read
 
 
 def render_summary(
@@ -58,15 +60,33 @@ def summary_lines(
 
 
 def failures(timeline: Timeline, *, home: Home, look: Look, cwd: Path) -> Iterator[Line]:
-    """For each failed job: how it ended, where its log is, the end of it. One that never started has no more to say."""
+    """For each failed job: how it ended, where its log is, the end of it. One that never started has no more to say.
+
+    Jobs that end in the same words, as when a source is missing, are told once.
+    """
     failed = [t for t in timeline.tracks.values() if t.tries and t.outcome is not None and t.outcome.is_failure]
-    for track in failed[:MOST_TAILS]:
-        yield from _failure(timeline, track, home=home, look=look, cwd=cwd)
+    alike = _alike(timeline, failed[:MOST_COMPARED], home=home)
+    for first, *others in alike[:MOST_TAILS]:
+        yield from _failure(timeline, first, home=home, look=look, cwd=cwd)
+        if others:
+            same = words.names([other.job.name for other in others], most=5)
+            yield from ([(f"  {row}", "dim")] for row in words.fold(f"the same: {same}", look.width - 2))
         yield []
-    if len(failed) > MOST_TAILS:
-        more = f"and {len(failed) - MOST_TAILS:,} more failed: etl-run show {timeline.run}"
-        yield [(f"{look.glyphs.more} {more}", "dim")]
+    untold = len(failed) - sum(map(len, alike[:MOST_TAILS]))
+    if untold:
+        yield [(f"{look.glyphs.more} and {untold:,} more failed: etl-run show {timeline.run}", "dim")]
         yield []
+
+
+def _alike(timeline: Timeline, failed: Iterable[Track], *, home: Home) -> list[list[Track]]:
+    """Failed jobs in groups that ended in the same way with the same last words; silent ones are alone."""
+    groups: dict[tuple[object, ...], list[Track]] = {}
+    for track in failed:
+        end = track.finished
+        assert end is not None
+        tail = tuple(read_failure_tail(home.log(timeline.run, end.job, end.attempt)))
+        groups.setdefault((end.outcome, end.exit, *tail) if tail else (end.job,), []).append(track)
+    return list(groups.values())
 
 
 def _failure(timeline: Timeline, track: Track, *, home: Home, look: Look, cwd: Path) -> Iterator[Line]:
