@@ -146,7 +146,8 @@ class _Reader:
             read_check(self.entries, f"{where}: checks.{n}", check) for n, check in enumerate(found.get("checks", ()))
         )
         found["reject_limit"] = read_rejects(self.entries, f"{where}: rejects", found.pop("rejects", "fail"))
-        files = found.pop("file", None) or f"{found['name']}.csv"
+        usual_file = f"{found['name']}.{'parquet' if source == 'parquet' else 'csv'}"
+        files = found.pop("file", None) or usual_file
         found["files"] = (files,) if isinstance(files, str) else tuple(files)
         usual = {"max_delete": 1.0 if found.get("strategy") == "slice" else 0.5}
         return Table(**{**usual, **found}, id=number)

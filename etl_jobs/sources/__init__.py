@@ -66,6 +66,10 @@ def open_source(catalogue: Catalogue, table: Table) -> Source:
             from etl_jobs.sources.jsonrpc import JsonRpcSource
 
             return JsonRpcSource(settings, table)
+        case "parquet":
+            from etl_jobs.sources.parquet import ParquetSource
+
+            return ParquetSource(settings, table)
         case _:
             from etl_jobs.sources.csv import CsvSource
 

@@ -106,5 +106,10 @@ KINDS: dict[str, SourceKind] = {
         check=_check_patience,
         check_table=_check_patience,
     ),
+    "parquet": SourceKind(
+        top={"folder": TEXT},
+        needed=("folder",),
+        table={"file_column": TEXT, "lossy": TEXTS},
+    ),
     "sample": SourceKind(top={"scale": NUMBER, "seed": WHOLE}),
 }
