@@ -13,6 +13,7 @@ from tests.support.mutation import Mutant, check
 MASKING = "tests/test_masking.py"
 LOGS = "tests/test_logfile.py"
 FILE = "tests/test_pipeline_secrets.py"
+STREAMS = "tests/test_streams.py"
 OUTPUT = "tests/faults/test_output.py::test_"
 FULL = f"{OUTPUT}a_full_disk_truncates_the_log_and_the_job_goes_on"
 NOWHERE = f"{OUTPUT}secrets_are_nowhere"
@@ -67,7 +68,7 @@ MUTANTS = [
     Mutant("a summary that cannot be written is a crash", "cli/launch.py", "    except OSError as error:  # the exit status stays the run's\n", "    except ValueError as error:\n", (SUMMARY,)),
     Mutant("an answer that cannot be written is a crash", "cli/main.py", "error.errno not in _CANNOT_WRITE:", "True:", (ANSWER,)),
     Mutant("an error nobody hears has another status", "cli/main.py", "            with suppress(OSError):  # nobody", "            if True:  # nobody", (ERROR,)),
-    Mutant("what cannot be written stays", "streams.py", "        os.dup2(null, stream.fileno())\n", "", (SUMMARY,)),
+    Mutant("what cannot be written stays", "streams.py", "        os.dup2(null, stream.fileno())\n", "", (STREAMS,)),
     Mutant("output is shown as it is", "words.py", '    text = _ESCAPES.sub("", text)\n', "    return text\n", (SCREEN,)),
     Mutant("a stuck reader gets everything", "sinks/console.py", "self._out.backlog > MOST_BACKLOG", "False", (STUCK,)),
 ]  # fmt: skip

@@ -292,7 +292,7 @@ def test_a_reader_that_never_reads_does_not_stop_a_run(tmp_path: Path) -> None:
     status, memory = finish(running)
 
     assert (status, (tmp_path / "ran").exists()) == (0, True)
-    assert memory < 150 * MB
+    assert memory < 70 * MB
 
 
 @pytest.mark.parametrize(
@@ -363,6 +363,7 @@ def test_secrets_are_nowhere(tmp_path: Path) -> None:
     assert '"note":"key ***"' in texts[2]
     assert "key ***" in texts[4]
     assert "no such program: '***'" in texts[0]
+    assert log_of(told, "b") == b"etl-run: no such program: '***' (not in PATH)\n"
 
 
 def test_a_live_view_shows_a_line_that_waits_for_its_end(tmp_path: Path) -> None:
