@@ -10,7 +10,7 @@ import pytest
 
 from etl_runner.environment import application_name
 from tests.support.cli import Project, clean_env
-from tests.support.servers import Warehouse, database, warehouse
+from tests.support.servers import Warehouse, database, open_folder, warehouse
 
 LOAD = """
 import os, sys, psycopg
@@ -77,3 +77,23 @@ def test_the_attempt_is_told_apart_however_long_the_jobs_name() -> None:
 
     assert len(names) == 19
     assert max(map(len, names)) == 63
+
+
+KILLS_ITS_SERVER = """
+import os, signal, sys, psycopg
+with psycopg.connect(os.environ["DATABASE_URL"]) as db:
+    data = db.execute("SHOW data_directory").fetchone()[0]
+if os.environ["ETL_ATTEMPT"] == "1":
+    os.kill(int(open(f"{data}/postmaster.pid").readline()), signal.SIGKILL)
+    sys.exit(1)
+"""
+
+
+def test_an_embedded_server_that_was_killed_is_started_again_for_the_retry(open_folder: Path) -> None:
+    text = '[pipeline]\nwarehouse = true\n[jobs.a]\nrun = "python kills.py"\nretries = 1\n'
+    project = Project(open_folder, text)
+    (open_folder / "kills.py").write_text(KILLS_ITS_SERVER)
+
+    ended = project.run("all")
+
+    assert (ended.returncode, ended.stdout.count("at attempt 2")) == (0, 1), ended.stdout

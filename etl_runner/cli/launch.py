@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import random
 
@@ -17,6 +18,7 @@ from etl_runner.cli.context import Opened
 from etl_runner.cli.exclusive import IfRunning, exclusive
 from etl_runner.cli.options import Settings
 from etl_runner.environment import application_name, base_environment, started_by, warehouse_environment
+from etl_runner.errors import WarehouseError
 from etl_runner.events import RunStarted
 from etl_runner.journal import Sink
 from etl_runner.ledger import Ledger, LedgerReader, PipelineLock, hold_run_lock, prune
@@ -78,7 +80,7 @@ def execute(
             env=env,
             passes_on=passes_on,
             masker=masker,
-            before_retry=_end_earlier_attempts if plan.warehouse else None,
+            before_retry=partial(_before_retry, home) if plan.warehouse else None,
         )
         ended = asyncio.run(runner.run())
         prune(home)
@@ -151,14 +153,26 @@ def _executor(
         yield executor
 
 
-async def _end_earlier_attempts(order: Order) -> None:
-    """A killed job's statement may still be going on in the server, and would be committed beside the retry's."""
-    from etl_runner.postgres import environment
+async def _before_retry(home: Home, order: Order) -> None:
+    """Our own server may be what failed: it is started again. And a killed job's statement may still be going on in the
+    server, and would be committed beside the retry's: its session is ended.
+    """
+    from etl_runner.postgres import environment, is_selected_by_environment
     from etl_runner.postgres.backends import end_backends
 
+    if not is_selected_by_environment(os.environ):
+        await asyncio.to_thread(_revive, home)
     if url := environment(order.env):
         earlier = range(1, order.attempt)
         await end_backends(url, [application_name(order.run, order.job, attempt) for attempt in earlier])
+
+
+def _revive(home: Home) -> None:
+    """Start the embedded server if it is not running. If it cannot be started, the jobs will say so."""
+    from etl_runner.postgres import EmbeddedPostgres
+
+    with suppress(WarehouseError), EmbeddedPostgres(home.postgres).hold():
+        pass
 
 
 def _estimates(plan: Plan, home: Home) -> dict[str, float]:
