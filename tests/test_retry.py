@@ -260,6 +260,7 @@ def test_an_interrupted_run_is_gone_on_with(tmp_path: Path) -> None:
     assert outcomes(events) == {"long": "succeeded", "after": "succeeded"}
 
 
+# Nobody reads what these print once the runner is dead, and a shell that says "Terminated" would be killed by that.
 LOST = """
 [defaults]
 shell = true
@@ -267,7 +268,7 @@ grace = "20s"
 [jobs.done]
 run = "true"
 [jobs.early]
-run = "trap '' TERM; touch up-early; until test -e go; do sleep 0.05; done"
+run = "exec 2>&-; trap 'touch asked' TERM; touch up-early; until test -e go; do sleep 0.05; done"
 [jobs.stopped]
 run = "trap 'exit 0' TERM; touch up-stopped; until test -e cured; do sleep 0.05; done"
 [jobs.quick]
@@ -332,6 +333,7 @@ def killed(folder: Path) -> Project:
     until(lambda: "done" in project.run("show", "-o", "json").stdout)
     running.kill()
     running.communicate(timeout=30)
+    until((folder / "asked").exists)
     return project
 
 

@@ -70,12 +70,19 @@ def _end(reader: LedgerReader, home: Home, number: int, settings: Settings, *, r
         _wait(lambda: not alive(home, number))
         return
     with runner:
-        if _requests(reader, number) >= requests:
+        missing = requests - _requests(reader, number)
+        if missing <= 0:
             note(f"run {number} is already being stopped", settings)
-        while (seen := _requests(reader, number)) < requests and runner.send(signal.SIGTERM):
-            # Two signals at once could arrive as one, and a third would make the runner leave: so one at a time.
-            _wait(lambda seen=seen: _requests(reader, number) > seen or runner.is_over, seconds=PATIENCE)  # type: ignore[misc]
+        for _ in range(missing):
+            _ask(runner, reader, number)
         _wait(lambda: runner.is_over and not alive(home, number))
+
+
+def _ask(runner: Runner, reader: LedgerReader, number: int) -> None:
+    """Send a signal, and wait until it was taken: two at once could arrive as one, a third makes the runner leave."""
+    seen = _requests(reader, number)
+    if not runner.is_over and runner.send(signal.SIGTERM):
+        _wait(lambda: _requests(reader, number) > seen or runner.is_over, seconds=PATIENCE)
 
 
 def _find(reader: LedgerReader, home: Home, number: int) -> Runner | None:
