@@ -22,9 +22,9 @@ grace = "20s"
 run = "true"
 [jobs.fill]
 needs = ["first"]
-run = "test -e cured || dd if=/dev/zero of=$ETL_HOME/filler bs=1024; exit 0"
+run = "until test -e up; do sleep 0.02; done; test -e cured || dd if=/dev/zero of=$ETL_HOME/filler bs=1024; exit 0"
 [jobs.beside]
-run = "trap 'WHEN_STOPPED; exit 1' TERM; test -e cured || {{ sleep 60 & wait; }}"
+run = "trap 'WHEN_STOPPED; exit 1' TERM; touch up; test -e cured || {{ sleep 60 & wait; }}"
 [jobs.after]
 needs = ["fill"]
 run = "touch ran-after"
