@@ -69,8 +69,7 @@ class Shim:
         if descriptor >= 0:
             try:
                 sent = socket.send_fds(self._lifeline, [data], [descriptor])
-            except OSError:
-                self._lose()
+            except OSError:  # gone; what it still said is there to be read, then its end
                 return
             data = data[sent:]
         if self._lifeline.fileno() >= 0:
@@ -86,9 +85,9 @@ class Shim:
             except BlockingIOError:
                 self._loop.add_writer(self._lifeline, self._write)
                 return
-            except OSError:
-                self._lose()
-                return
+            except OSError:  # as above
+                self._unsent.clear()
+                break
             if sent == len(data):
                 self._unsent.pop(0)
             else:

@@ -67,7 +67,13 @@ def kill_runner_and_keeper(place: Place, running: Running) -> None:
 
 
 def kill_runner_and_shims(place: Place, running: Running) -> None:
-    kill([*shims(running), running.pid])
+    """The keeper sees the end of both in the same moment."""
+    (above,) = keeper(running)
+    os.kill(above, signal.SIGSTOP)
+    dying = shims(running)
+    kill([*dying, running.pid])
+    until(lambda: not set(dying) & set(processes()))
+    os.kill(above, signal.SIGCONT)
 
 
 ACTIONS: dict[str, Act] = {
@@ -189,6 +195,20 @@ def supervisors_told(place: Place, *, numbers: Sequence[int]) -> dict[str, Any]:
     return place.seen(running.wait(30))
 
 
+def keeper_late(place: Place) -> dict[str, Any]:
+    """The keeper is stopped, and cannot end when the run does. Is the runner there as long as the keeper is?"""
+    running = place.start()
+    place.wait_for("up")
+    (above,) = keeper(running)
+    os.kill(above, signal.SIGSTOP)
+    place.touch("go")
+    until(lambda: place.told("run_finished"))
+    pidfd = os.pidfd_open(running.pid)
+    ended, _, _ = select.select([pidfd], [], [], 0.5)
+    os.kill(above, signal.SIGCONT)
+    return {**place.seen(running.wait(30)), "too_early": bool(ended)}
+
+
 def again_and_again(place: Place, *, rounds: int) -> dict[str, Any]:
     """Runs, one after the other. Who is there in the moment after each."""
     seen = []
@@ -244,6 +264,7 @@ SCENES: dict[str, Callable[..., dict[str, Any]]] = {
     "interrupted early": interrupted_early,
     "shim killed without keeper": shim_killed_without_keeper,
     "supervisors told": supervisors_told,
+    "keeper late": keeper_late,
     "again and again": again_and_again,
     "frozen": frozen,
     "killed": killed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -76,6 +77,14 @@ def test_when_a_run_is_over_nobody_of_it_is_there_any_more(tmp_path: Path) -> No
     assert seen["rounds"] == [[[], 0]] * 8
 
 
+def test_a_run_waits_for_its_keeper(tmp_path: Path) -> None:
+    write_pipeline(tmp_path, {"job": WAIT})
+
+    seen = play(tmp_path, "keeper late")
+
+    assert (seen["status"], seen["too_early"], seen["survivors"]) == (0, False, [])
+
+
 @contextmanager
 def first_process(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """etl-run as PID 1 of a namespace, as in a container without an init: unshare(1), and the run's number out here."""
@@ -110,11 +119,23 @@ def test_as_the_first_process_it_ends_its_jobs_and_says_the_signal_in_its_status
     write_pipeline(tmp_path, {"job": "trap 'touch told; exit' TERM; touch up; sleep 1000 & wait"})
 
     with first_process(tmp_path) as (outer, run):
-        subprocess.run(["kill", f"-{number}", str(run)], check=True)
+        os.kill(run, number)
         status = outer.wait(30)
 
     assert (status, (tmp_path / "errors").read_text()) == (128 + number, "")
     assert (tmp_path / "told").exists()
+
+
+def test_as_the_first_process_it_hears_a_signal_before_anything_runs(tmp_path: Path) -> None:
+    """While the file is read no handler is there; the kernel ends nobody by default who is the first process."""
+    lines = ["[pipeline]", 'name = "p"', "[jobs.job]", 'run = "true"', 'matrix = { command = "touch up; sleep 2" }']
+    (tmp_path / "etl.toml").write_text("\n".join(lines))
+
+    with first_process(tmp_path) as (outer, run):
+        os.kill(run, signal.SIGTERM)
+        status = outer.wait(30)
+
+    assert status == 128 + signal.SIGTERM
 
 
 def test_as_the_first_process_it_buries_orphans() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_supervisors_do_not_listen_to_signals(tmp_path: Path) -> None:
 
 def test_a_daemon_lives_as_long_as_its_job_and_the_next_job_meets_nobody_of_it(tmp_path: Path) -> None:
     (tmp_path / "job.sh").write_text(
-        "(setsid sh -c 'sleep 0.3; touch alive; sleep 1000.5' &)\nuntil [ -e alive ]; do sleep 0.02; done\n"
+        "(setsid sh -c 'sleep 0.3; touch alive; sleep 1000.5; true' &)\nuntil [ -e alive ]; do sleep 0.02; done\n"
     )
     (tmp_path / "next.sh").write_text("! grep -aq '1000[.]5' /proc/[0-9]*/cmdline\n")
     after = {"run": "sh next.sh", "needs": ["job"]}
@@ -65,6 +66,16 @@ def test_a_daemon_lives_as_long_as_its_job_and_the_next_job_meets_nobody_of_it(t
 
     assert (seen["status"], seen["survivors"]) == (0, [])
     assert seen["jobs"] == {"job": "succeeded", "next": "succeeded"}
+
+
+def test_all_of_a_jobs_group_is_told_to_end(tmp_path: Path) -> None:
+    child = "(trap 'touch told; exit' TERM; touch up; while :; do sleep 0.02; done)"
+    write_pipeline(tmp_path, {"job": {"run": f"trap true TERM; {child} & wait; sleep 1; sleep 1", "grace": "1s"}})
+
+    seen = play(tmp_path, "signalled", number=signal.SIGTERM, goes_on=False)
+
+    assert (seen["status"], seen["survivors"]) == (-signal.SIGTERM, [])
+    assert (tmp_path / "told").exists()
 
 
 def test_jobs_have_no_file_of_their_supervisors_open_and_are_the_first_to_go_when_memory_runs_out(
@@ -82,11 +93,14 @@ def test_jobs_have_no_file_of_their_supervisors_open_and_are_the_first_to_go_whe
 
 async def test_a_late_request_to_stop_an_attempt_does_not_stop_the_next_one(tmp_path: Path) -> None:
     executor = keeper.KeeperExecutor(trouble=tmp_path / "trouble")
-    first, second = new_control(), new_control()
+    started = asyncio.Event()
+    first, second = new_control(), new_control(lambda pid: started.set())
     await executor.run(new_order(tmp_path, "true"), first)
+    running = asyncio.create_task(executor.run(new_order(tmp_path, "sleep 0.3"), second))
+    await started.wait()
 
     first.stop(force=True)
-    exited = await executor.run(new_order(tmp_path, "sleep 0.3"), second)
+    exited = await running
 
     executor.close()
     assert (exited.exit, exited.signal, exited.lost) == (0, None, False)
@@ -171,8 +185,8 @@ async def test_where_there_can_be_no_further_process_the_attempt_fails_and_says_
     assert (tmp_path / "trouble").read_text() == ""
 
 
-def new_control() -> Control:
-    return Control(started=lambda pid: None, reported=lambda metrics: None, output=lambda chunk: None)
+def new_control(started: Callable[[int], None] = lambda pid: None) -> Control:
+    return Control(started=started, reported=lambda metrics: None, output=lambda chunk: None)
 
 
 def new_order(folder: Path, words: str) -> Order:
