@@ -176,7 +176,8 @@ def test_pre_and_final_work_with_a_source_that_has_no_fingerprint(load: Load, th
         ("integer", "double precision", ""), ("timestamptz", "timestamp with time zone", ""),
         ("timestamp with time zone", "timestamp", "zone"), ("timestamptz(3)", "timestamptz(0)", "digits"),
         ("timestamp", "date", "time"), ("timestamp", "time", "time"), ("date", "timestamp", ""),
-        ("timestamp", "text", ""), ("text", "integer", ""), ("character varying(10)", "varchar(3)", ""), ("timetz", "time", "zone"),
+        ("timestamp", "text", ""), ("text", "integer", ""), ("character varying(10)", "varchar(3)", ""),
+        ("timetz", "time", "zone"),
     ],
 )  # fmt: skip
 def test_loss_is_told_from_what_the_server_refuses_by_itself(source: str, declared: str, expected: str) -> None:

@@ -70,6 +70,10 @@ def open_source(catalogue: Catalogue, table: Table) -> Source:
             from etl_jobs.sources.parquet import ParquetSource
 
             return ParquetSource(settings, table)
+        case "sql":
+            from etl_jobs.sources.database import DatabaseSource
+
+            return DatabaseSource(settings, table)
         case _:
             from etl_jobs.sources.csv import CsvSource
 

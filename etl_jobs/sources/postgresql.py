@@ -10,7 +10,7 @@ from psycopg import pq, sql
 from psycopg.conninfo import conninfo_to_dict
 
 from etl_jobs.errors import JobError, MisconfiguredError, UnavailableError
-from etl_jobs.sources.trail import Trail, coalesced
+from etl_jobs.sources.trail import Trail
 from etl_jobs.sources.types import check_types
 from etl_jobs.tables import SourceSettings, Table
 from etl_jobs.warehouse import Session
@@ -61,7 +61,7 @@ class PostgresSource:
         with self._session() as session:
             statement = sql.SQL("COPY ({}\n) TO STDOUT (FORMAT csv, ENCODING 'UTF8')").format(self._select())
             yield self._header(session)
-            yield from coalesced(_copied(session, statement), self._trail, size=_BLOCK)
+            yield from _copied(session, statement, self._trail)
 
     def fingerprint(self) -> str:
         return ""
@@ -122,16 +122,28 @@ class PostgresSource:
         return sql.Identifier(*filter(None, (self._schema, self._relation)))
 
 
-def _copied(session: Session, statement: sql.Composable) -> Iterator[memoryview]:
-    """The rows of a COPY TO STDOUT, straight from libpq: there is one for every row, so each call counts."""
+def _copied(session: Session, statement: sql.Composable, trail: Trail) -> Iterator[bytes]:
+    """What COPY TO STDOUT sends, in blocks; the trail has them before they are handed on.
+
+    Straight from libpq, which gives every row by itself: this loop is all that happens to a row.
+    """
     connection = session.pgconn
     try:
         _passed(connection.exec_(statement.as_bytes(session)))
-        while True:
-            size, row = connection.get_copy_data(0)
-            if size < 0:
-                break
-            yield row
+        rows: list[memoryview] = []
+        length = size = 0
+        get, append = connection.get_copy_data, rows.append
+        while size >= 0:
+            size, row = get(0)
+            append(row)
+            length += size
+            if length >= _BLOCK or size < 0:
+                block = b"".join(rows if size >= 0 else rows[:-1])
+                trail.add(block, records=len(rows) - (size < 0))
+                rows.clear()
+                length = 0
+                if block:
+                    yield block
         while result := connection.get_result():
             _passed(result)
     except GeneratorExit:  # the session is in the midst of its answer

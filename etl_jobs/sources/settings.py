@@ -111,5 +111,11 @@ KINDS: dict[str, SourceKind] = {
         needed=("folder",),
         table={"file_column": TEXT, "lossy": TEXTS},
     ),
+    "sql": SourceKind(
+        top={"url": TEXT},
+        needed=("url",),
+        table={"schema": TEXT, "table": TEXT, "query": TEXT, "lossy": TEXTS},
+        check_table=_check_query,
+    ),
     "sample": SourceKind(top={"scale": NUMBER, "seed": WHOLE}),
 }

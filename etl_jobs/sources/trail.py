@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 _HEADER_LINES = 1
 
 
@@ -36,21 +34,3 @@ class Trail:
 
     def __str__(self) -> str:
         return f"{self.records:,} rows ({self.bytes:,} bytes)"
-
-
-def coalesced(rows: Iterable[bytes | bytearray | memoryview], trail: Trail, *, size: int) -> Iterator[bytes]:
-    """Rows of text joined to blocks of about `size`; the trail has them before they are handed on."""
-    waiting: list[bytes | bytearray | memoryview] = []
-    length = 0
-    for row in rows:
-        waiting.append(row)
-        length += len(row)
-        if length >= size:
-            block = b"".join(waiting)
-            trail.add(block, records=len(waiting))
-            waiting, length = [], 0
-            yield block
-    if waiting:
-        block = b"".join(waiting)
-        trail.add(block, records=len(waiting))
-        yield block

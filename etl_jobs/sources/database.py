@@ -1,0 +1,137 @@
+"""Any SQL database as source, through SQLAlchemy and the driver its URL names: a table or a query, streamed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from etl_jobs.errors import JobError, MisconfiguredError, UnavailableError
+from etl_jobs.sources.extras import needed
+from etl_jobs.sources.records import are_arrays, header, lines
+from etl_jobs.sources.trail import Trail
+from etl_jobs.sources.types import check_types
+from etl_jobs.tables import SourceSettings, Table
+
+with needed("sql", "this source"):
+    import sqlalchemy
+    from sqlalchemy.dialects import postgresql
+
+_ROWS_PER_BLOCK = 2_000
+_PASSING = ("OperationalError", "InterfaceError", "InternalError", "TimeoutError", "DisconnectionError")
+_BUSY = ("locked", "busy")  # SQLite calls nearly every error an operational one
+
+
+class DatabaseSource:
+    """One table or query."""
+
+    delimiter, quote, escape, null, encoding = ",", '"', '"', "", "UTF8"
+
+    def __init__(self, settings: SourceSettings, table: Table) -> None:
+        try:
+            self._url = sqlalchemy.make_url(settings.url)
+        except sqlalchemy.exc.ArgumentError:  # what it says may quote the password
+            raise MisconfiguredError(
+                "source.url is no URL of a database", hint="it looks like mysql+pymysql://user:password@host/database"
+            ) from None
+        self._table = table
+        self._query: str | None = table.source.get("query")
+        self._schema: str | None = table.source.get("schema")
+        self._relation: str = table.source.get("table", table.name)
+        shown = "a query" if self._query else ".".join(filter(None, (self._schema, self._relation)))
+        where = "/".join(filter(None, (self._url.host, self._url.database)))
+        self.name = f"{self._url.get_backend_name()} {where}: {shown}" + (f" for {table.name}" if self._query else "")
+        self._trail = Trail()
+
+    def columns(self) -> tuple[str, ...]:
+        self._trail = Trail()
+        with self._connected() as connection:
+            found = tuple(self._run(connection, nothing=True).keys())
+            types = {} if self._query else self._types(connection)
+        lossy = self._table.source.get("lossy", ())
+        check_types(types, self._table.columns, table=self._table.name, source=self.name, lossy=lossy)
+        return found
+
+    def blocks(self) -> Iterator[bytes]:
+        self._trail = Trail()
+        with self._connected() as connection:
+            result = self._run(connection)
+            names = tuple(result.keys())
+            arrays = are_arrays({name: self._table.columns.get(name, "") for name in names})
+            yield header(names)
+            for rows in result.partitions(_ROWS_PER_BLOCK):
+                block = lines(rows, arrays)
+                self._trail.add(block, records=len(rows))
+                yield block
+
+    def fingerprint(self) -> str:
+        return ""
+
+    def size(self) -> int | None:
+        return None
+
+    def place(self, *, record: int | None = None, line: int | None = None) -> str:
+        where = f"row {record:,}" if record is not None else self._trail.at_line(line or 1)
+        return f"{self.name}, {where}"
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlalchemy.Connection]:
+        """A connection of its own; every error in it is said as one of the source, with what had been read."""
+        self._must_exist()
+        try:
+            engine = sqlalchemy.create_engine(self._url, poolclass=sqlalchemy.NullPool)
+            with engine.connect().execution_options(stream_results=True, max_row_buffer=_ROWS_PER_BLOCK) as connection:
+                yield connection
+        except ModuleNotFoundError as error:
+            said = f"{self._url.drivername} needs {error.name}, which is not installed"
+            raise MisconfiguredError(said, hint=f"pip install {error.name}") from error
+        except sqlalchemy.exc.NoSuchModuleError:
+            raise MisconfiguredError(
+                f"there is no database called {self._url.drivername!r}",
+                hint="SQLAlchemy's dialects are listed in its manual",
+            ) from None
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            raise self._said(error) from error
+
+    def _said(self, error: sqlalchemy.exc.SQLAlchemyError) -> JobError:
+        cause = getattr(error, "orig", None) or error
+        said = " ".join(str(cause).split())
+        read = f" after {self._trail} were read" if self._trail.records else ""
+        message = f"the source {self.name} failed{read}: {said}"
+        passing = type(error).__name__ in _PASSING
+        if self._url.get_backend_name() == "sqlite":
+            passing = passing and any(word in said for word in _BUSY)
+        if passing:
+            return UnavailableError(message, hint="the table is as it was")
+        return MisconfiguredError(message)
+
+    def _must_exist(self) -> None:
+        """SQLite would make a file that is not there."""
+        path = self._url.database or ""
+        is_file = self._url.get_backend_name() == "sqlite" and path and not path.startswith((":", "file:"))
+        if is_file and not Path(path).is_file():
+            raise MisconfiguredError(f"the source {path} does not exist", hint="see source.url")
+
+    def _run(self, connection: sqlalchemy.Connection, *, nothing: bool = False) -> sqlalchemy.CursorResult[Any]:
+        """The rows; with `nothing` none of them, for their columns' names."""
+        if self._query:
+            query = self._query.strip().rstrip(";")
+            return connection.exec_driver_sql(f"SELECT * FROM ({query}\n) q WHERE 1 = 0" if nothing else query)
+        select = sqlalchemy.select(sqlalchemy.text("*")).select_from(
+            sqlalchemy.table(self._relation, schema=self._schema)
+        )
+        return connection.execute(select.where(sqlalchemy.text("1 = 0")) if nothing else select)
+
+    def _types(self, connection: sqlalchemy.Connection) -> dict[str, str]:
+        """The columns' types in PostgreSQL's words, as far as they have any."""
+        described = sqlalchemy.inspect(connection).get_columns(self._relation, schema=self._schema)
+        return {str(column["name"]): _server_type(column["type"]) for column in described}
+
+
+def _server_type(kind: sqlalchemy.types.TypeEngine[Any]) -> str:
+    try:
+        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+        return str(kind.as_generic().compile(dialect=dialect)).lower()
+    except (NotImplementedError, sqlalchemy.exc.CompileError):
+        return "text"

@@ -1,0 +1,147 @@
+"""Any SQL database as source, tried with SQLite."""
+
+# ruff: noqa: F401, F811
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from etl_jobs.sources.database import DatabaseSource
+from etl_jobs.tables import SourceSettings, Table
+from tests.support.jobs import query, rows
+from tests.support.servers import database, warehouse
+from tests.support.sources import Load
+
+
+@pytest.fixture
+def load(tmp_path: Path, database: str) -> Load:
+    run(tmp_path, "CREATE TABLE start (id)")
+    return Load(
+        tmp_path, database, kind="sql", top='url = "sqlite:///${FOLDER}/there.db"', env={"FOLDER": str(tmp_path)}
+    )
+
+
+def run(folder: Path, *statements: str) -> None:
+    session = sqlite3.connect(folder / "there.db")
+    with session:
+        for statement in statements:
+            session.execute(statement)
+    session.close()
+
+
+def test_every_value_arrives_as_it_is(load: Load) -> None:
+    run(
+        load.folder,
+        'CREATE TABLE "odd table" (id integer, "a b" text, n real, raw blob, day date, at timestamp, price decimal(9,2))',
+        "INSERT INTO \"odd table\" VALUES (1, 'a,\"b\"' || char(10) || '\\.', 0.1, x'00ff', '2026-01-02',"
+        " '2026-01-02 03:04:05.678', 1.5), (2, '', 1e300, x'', NULL, NULL, 9007199254740993)",
+        'INSERT INTO "odd table" (id) VALUES (3)',
+    )
+    columns = {"id": "integer", "a b": "text", "n": "double precision", "raw": "bytea", "day": "date",
+               "at": "timestamp", "price": "numeric(18,2)"}  # fmt: skip
+    load.table("t", columns, 'source.table = "odd table"')
+
+    ended = load.load()
+
+    assert ended.status == 0, ended.stderr
+    assert query(load.dsn, "SELECT t::text FROM shop.t ORDER BY id") == [
+        ('(1,"a,""b""\n\\\\.",0.1,"\\\\x00ff",2026-01-02,"2026-01-02 03:04:05.678",1.50)',),
+        ('(2,"",1e+300,"\\\\x",,,9007199254740993.00)',),
+        ("(3,,,,,,)",),
+    ]
+    assert load.run("pre").status == 0
+
+
+def test_a_query_is_read_with_all_its_characters(load: Load) -> None:
+    run(load.folder, "CREATE TABLE t (id integer, word text)", "INSERT INTO t VALUES (1, '100%'), (2, ':a'), (3, 'b')")
+    select = "SELECT id, word FROM t WHERE word LIKE '%\\%' ESCAPE '\\' OR word = ':a' -- all\n;"
+    load.table("t", {"id": "integer", "word": "text"}, f"source.query = '''{select}'''")
+
+    ended = load.load()
+
+    assert ended.status == 0, ended.stderr
+    assert rows(load.dsn, "shop", "t") == [(1, "100%"), (2, ":a")]
+
+
+def test_what_would_be_lost_silently_is_refused(load: Load) -> None:
+    run(load.folder, "CREATE TABLE t (price decimal(12,4), at timestamp)")
+    load.table("t", {"price": "numeric(12,2)", "at": "date"})
+
+    ended = load.load()
+
+    assert ended.status == 78
+    assert "'price' is numeric(12, 4) there, numeric(12,2) here: digits would be lost" in ended.stderr
+    assert "'at' is timestamp without time zone there, date here" in ended.stderr
+
+
+def test_a_bad_value_is_named_with_its_row(load: Load) -> None:
+    run(load.folder, "CREATE TABLE t (id integer)", "INSERT INTO t VALUES (1), (2), ('three')")
+    load.table("t", {"id": "integer"})
+
+    ended = load.load()
+
+    assert (ended.status, rows(load.dsn, "shop", "t")) == (65, [])
+    assert "there.db: t, row 3, column 'id', value 'three'" in ended.stderr
+
+
+def test_a_source_that_dies_in_the_middle_leaves_the_table_and_says_what_was_read(load: Load) -> None:
+    load.table("t", {"id": "bigint", "n": "bigint"}, 'key = ["id"]')
+    run(load.folder, "CREATE TABLE t AS SELECT 1 AS id, 1 AS n")
+    assert load.load().status == 0
+    numbers = "WITH RECURSIVE c(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM c WHERE id < 9000) SELECT id,"
+    overflow = "CASE WHEN id = 5000 THEN abs(-9223372036854775807 - 1) ELSE id END AS n"
+    run(load.folder, "DROP TABLE t", f"CREATE VIEW t AS {numbers} {overflow} FROM c")
+
+    ended = load.load()
+
+    assert (ended.status, rows(load.dsn, "shop", "t")) == (78, [(1, 1)])
+    assert "there.db: t failed after 4,000 rows (" in ended.stderr
+    assert "integer overflow" in ended.stderr
+
+
+def test_a_database_that_is_busy_is_another_matter_than_one_that_is_wrong(load: Load) -> None:
+    load.table("t", {"id": "integer"})
+    missing = load.load()
+    run(load.folder, "CREATE TABLE t (id integer)")
+    load.top = 'url = "sqlite:///${FOLDER}/there.db?timeout=0.05"'
+    holder = sqlite3.connect(load.folder / "there.db", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    busy = load.load()
+    holder.close()
+
+    assert (missing.status, busy.status) == (78, 75)
+    assert "no such table: t" in missing.stderr
+    assert "database is locked" in busy.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite:////nowhere/x.db", "the source /nowhere/x.db does not exist"),
+        ("nodatabase://u:secret@h/d", "there is no database called 'nodatabase'"),
+        ("mysql+pymysql://u:secret@h/d", "mysql+pymysql needs pymysql, which is not installed"),
+        ("u:secret", "source.url is no URL of a database"),
+    ],
+)
+def test_an_url_that_leads_nowhere_is_said_without_its_password(load: Load, url: str, said: str) -> None:
+    load.top = f'url = "{url}"'
+    load.table("t", {"id": "integer"})
+
+    ended = load.load()
+
+    assert ended.status == 78
+    assert said in ended.stderr
+    assert "secret" not in ended.stderr
+    assert not Path("/nowhere").exists()
+
+
+def test_rows_are_streamed(tmp_path: Path) -> None:
+    run(tmp_path, "CREATE VIEW t AS WITH RECURSIVE c(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM c) SELECT id FROM c")
+    settings = SourceSettings(kind="sql", url=f"sqlite:///{tmp_path}/there.db")
+    endless = DatabaseSource(settings, Table(id=0, name="t", files=(), columns={"id": "bigint"})).blocks()
+
+    assert next(endless) == b'"id"\n'
+    assert [next(endless).splitlines()[0] for _ in range(3)] == [b'"1"', b'"2001"', b'"4001"']
+    endless.close()
