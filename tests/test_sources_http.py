@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from etl_jobs.errors import DataRejectedError, UnavailableError
+from etl_jobs.errors import DataRejectedError, MisconfiguredError, UnavailableError
 from etl_jobs.sources.client import Client, Patience
 from etl_jobs.sources.http import HttpSource
 from etl_jobs.tables import SourceSettings, Table
@@ -269,6 +269,11 @@ def test_a_total_ends_the_reading_and_must_be_right() -> None:
         total = 8
         with pytest.raises(UnavailableError, match=r"7 rows \(.*\) were read, 8 announced"):
             list(source(url, **options).blocks())
+
+
+def test_columns_must_be_declared() -> None:
+    with pytest.raises(MisconfiguredError, match="table 'things': 'columns' is missing"):
+        source("http://x", columns={})
 
 
 def test_a_next_page_on_another_server_gets_no_password() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from etl_jobs.sources import TypedSource
 from etl_jobs.sources.parquet import ParquetSource
 from etl_jobs.tables import SourceSettings, Table
 from tests.support.jobs import query, rows
@@ -69,6 +70,22 @@ def test_every_type_arrives_as_it_is(load: Load) -> None:
     assert dict(zip(VALUES, query(load.dsn, f"SELECT {shown} FROM shop.t")[0], strict=True)) == {
         name: text for name, (_, _, text) in VALUES.items()
     }
+
+
+def test_the_source_knows_its_types(tmp_path: Path) -> None:
+    write(
+        tmp_path / "t.parquet",
+        "SELECT 1 AS id, 1.5::DECIMAL(9,2) AS price, [1] AS tags, {'a': 1} AS details, NULL::TIME AS t",
+    )
+    table = Table(id=0, name="t", files=("t.parquet",), columns={}, source={"file_column": "file"})
+    source = ParquetSource(SourceSettings(kind="parquet", folder=tmp_path), table)
+
+    assert isinstance(source, TypedSource)
+    assert source.types() == {
+        "file": "text", "id": "integer", "price": "numeric(9,2)", "tags": "jsonb", "details": "jsonb",
+        "t": "time without time zone",
+    }  # fmt: skip
+    assert source.columns() == tuple(source.types())
 
 
 def test_many_files_are_one_table(load: Load) -> None:

@@ -3,15 +3,19 @@
 # ruff: noqa: F401, F811
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from etl_jobs.sources import TypedSource
+from etl_jobs.sources.postgresql import PostgresSource
 from etl_jobs.sources.trail import Trail
 from etl_jobs.sources.types import Type, lost, parse
-from tests.support.jobs import query, rows, run_job
+from etl_jobs.tables import SourceSettings, Table
+from tests.support.jobs import nobody_left, query, rows, run_job, wait_for
 from tests.support.servers import Warehouse, database, warehouse
 from tests.support.sources import Load
 
@@ -73,6 +77,17 @@ def test_what_would_be_lost_silently_is_refused_with_every_column(load: Load, th
     assert "'ratio' is double precision there, real here" in refused.stderr
     assert "'id'" not in refused.stderr
     assert load.load(1).status == 0
+
+
+def test_the_source_knows_its_types(there: str) -> None:
+    query(there, "CREATE TABLE t (id bigint, price numeric(12,4), tags text[], at timestamptz(3))")
+    source = PostgresSource(SourceSettings(kind="postgresql", url=there), Table(id=0, name="t", files=(), columns={}))
+
+    assert isinstance(source, TypedSource)
+    assert source.types() == {
+        "id": "bigint", "price": "numeric(12,4)", "tags": "text[]", "at": "timestamp(3) with time zone",
+    }  # fmt: skip
+    assert source.columns() == ("id", "price", "tags", "at")
 
 
 def test_a_value_that_does_not_fit_is_named_with_its_row(load: Load, there: str) -> None:
@@ -185,6 +200,30 @@ def test_loss_is_told_from_what_the_server_refuses_by_itself(source: str, declar
 
     assert expected in said
     assert bool(said) == bool(expected)
+
+
+def test_a_source_of_any_size_is_read_in_little_memory(there: str) -> None:
+    select = "SELECT n, repeat('x', 100) AS filler FROM generate_series(1, 400000) n"
+    table = Table(id=0, name="t", files=(), columns={}, source={"query": select})
+    source = PostgresSource(SourceSettings(kind="postgresql", url=there), table)
+
+    tracemalloc.start()
+    sent = sum(map(len, source.blocks()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert sent > 40_000_000
+    assert peak < 4_000_000
+
+
+def test_a_reader_that_stops_ends_the_sources_session(there: str) -> None:
+    table = Table(id=0, name="t", files=(), columns={}, source={"query": "SELECT generate_series(1, 10000000) AS n"})
+    blocks = PostgresSource(SourceSettings(kind="postgresql", url=there), table).blocks()
+    next(blocks), next(blocks)
+
+    blocks.close()
+
+    wait_for(lambda: nobody_left(there))
 
 
 def test_types_are_known_by_all_their_names() -> None:

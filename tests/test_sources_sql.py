@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from etl_jobs.sources import TypedSource
 from etl_jobs.sources.database import DatabaseSource
 from etl_jobs.tables import SourceSettings, Table
 from tests.support.jobs import query, rows
@@ -34,7 +35,8 @@ def run(folder: Path, *statements: str) -> None:
 def test_every_value_arrives_as_it_is(load: Load) -> None:
     run(
         load.folder,
-        'CREATE TABLE "odd table" (id integer, "a b" text, n real, raw blob, day date, at timestamp, price decimal(9,2))',
+        'CREATE TABLE "odd table" (id integer, "a b" text, n real, raw blob, day date, at timestamp,'
+        " price decimal(9,2))",
         "INSERT INTO \"odd table\" VALUES (1, 'a,\"b\"' || char(10) || '\\.', 0.1, x'00ff', '2026-01-02',"
         " '2026-01-02 03:04:05.678', 1.5), (2, '', 1e300, x'', NULL, NULL, 9007199254740993)",
         'INSERT INTO "odd table" (id) VALUES (3)',
@@ -74,6 +76,17 @@ def test_what_would_be_lost_silently_is_refused(load: Load) -> None:
     assert ended.status == 78
     assert "'price' is numeric(12, 4) there, numeric(12,2) here: digits would be lost" in ended.stderr
     assert "'at' is timestamp without time zone there, date here" in ended.stderr
+
+
+def test_the_source_knows_a_tables_types(tmp_path: Path) -> None:
+    run(tmp_path, "CREATE TABLE t (id bigint, price decimal(12,4), at timestamp)")
+    settings = SourceSettings(kind="sql", url=f"sqlite:///{tmp_path}/there.db")
+    of_table = DatabaseSource(settings, Table(id=0, name="t", files=(), columns={}))
+    of_query = DatabaseSource(settings, Table(id=0, name="q", files=(), columns={}, source={"query": "SELECT 1 AS a"}))
+
+    assert isinstance(of_table, TypedSource)
+    assert of_table.types() == {"id": "bigint", "price": "numeric(12, 4)", "at": "timestamp without time zone"}
+    assert of_query.types() == {"a": "text"}
 
 
 def test_a_bad_value_is_named_with_its_row(load: Load) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from etl_jobs.tables import Catalogue, Table
 
@@ -43,6 +43,15 @@ class Source(Protocol):
 
     def place(self, *, record: int | None = None, line: int | None = None) -> str:
         """Where a person finds the record: given its number (the first is 1) or the line it ends on."""
+        ...
+
+
+@runtime_checkable
+class TypedSource(Source, Protocol):
+    """A source that knows its columns' types."""
+
+    def types(self) -> dict[str, str]:
+        """The columns with PostgreSQL's types that hold all their values; raises JobError as `columns` does."""
         ...
 
 

@@ -53,6 +53,13 @@ class DatabaseSource:
         check_types(types, self._table.columns, table=self._table.name, source=self.name, lossy=lossy)
         return found
 
+    def types(self) -> dict[str, str]:
+        """Of a query's columns nothing is known: they are text."""
+        with self._connected() as connection:
+            if self._query:
+                return dict.fromkeys(self._run(connection, nothing=True).keys(), "text")
+            return self._types(connection)
+
     def blocks(self) -> Iterator[bytes]:
         self._trail = Trail()
         with self._connected() as connection:

@@ -10,7 +10,7 @@ from etl_jobs.errors import DataRejectedError, UnavailableError
 from etl_jobs.sources.client import Client, Patience
 from etl_jobs.sources.pages import Paging, Request
 from etl_jobs.sources.paths import ABSENT, found, path_of
-from etl_jobs.sources.records import are_arrays, check_paths, header, lines, rows_of
+from etl_jobs.sources.records import are_arrays, check_paths, header, lines, must_declare, rows_of
 from etl_jobs.sources.trail import Trail
 from etl_jobs.tables import SourceSettings, Table
 
@@ -25,6 +25,7 @@ class HttpSource:
 
     def __init__(self, settings: SourceSettings, table: Table) -> None:
         own, common = table.source, settings.options
+        must_declare(table)
         self._url = settings.url.rstrip("/") + "/" + own.get("path", table.name).lstrip("/")
         self._parameters = own.get("parameters", {})
         self._records = own.get("records", common.get("records", ""))

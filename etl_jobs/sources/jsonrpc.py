@@ -9,7 +9,7 @@ from etl_jobs.entries import guess
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, UnavailableError
 from etl_jobs.sources.client import Client, Patience, shown
 from etl_jobs.sources.paths import path_of
-from etl_jobs.sources.records import are_arrays, header, lines, rows_of
+from etl_jobs.sources.records import are_arrays, header, lines, must_declare, rows_of
 from etl_jobs.sources.trail import Trail
 from etl_jobs.tables import SourceSettings, Table
 
@@ -106,6 +106,7 @@ class JsonRpcSource:
 
     def __init__(self, settings: SourceSettings, table: Table) -> None:
         own, common = table.source, settings.options
+        must_declare(table)
         self._url = settings.url
         self._login = {key: common[key] for key in ("database", "user", "password")}
         self._patience = Patience(**{k: common[k] for k in ("timeout", "tries", "rate", "longest_wait") if k in common})

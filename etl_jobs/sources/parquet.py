@@ -57,6 +57,11 @@ class ParquetSource:
         check_types(there, self._table.columns, table=self._table.name, source=self.name, lossy=self._lossy)
         return (*([self._file_column] if self._file_column else []), *types)
 
+    def types(self) -> dict[str, str]:
+        with self._connected() as session:
+            found = {name: server_type(kind) for name, kind in _types(session, self._files()[0]).items()}
+        return ({self._file_column: "text"} if self._file_column else {}) | found
+
     def blocks(self) -> Iterator[bytes]:
         with self._connected() as session:
             yield from _piped(session, self._select(session), name=self.name)

@@ -22,7 +22,9 @@ _WHOLE = {"smallint", "integer", "bigint"}
 
 
 def server_type(kind: str) -> str:
-    """PostgreSQL's word for a type of DuckDB, `text` for what has none."""
+    """PostgreSQL's word for a type of DuckDB: `jsonb` for what is nested, `text` for what has none."""
+    if _is_list(kind) or kind.startswith(_NESTED):
+        return "jsonb"
     if match := _DECIMAL.fullmatch(kind):
         return f"numeric({match[1]},{match[2]})"
     return _SERVER.get(kind, "text")

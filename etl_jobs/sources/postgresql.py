@@ -50,11 +50,14 @@ class PostgresSource:
         self._trail = Trail()
 
     def columns(self) -> tuple[str, ...]:
-        with self._session() as session:
-            found = self._types(session)
+        found = self.types()
         lossy = self._table.source.get("lossy", ())
         check_types(found, self._table.columns, table=self._table.name, source=self.name, lossy=lossy)
         return tuple(found)
+
+    def types(self) -> dict[str, str]:
+        with self._session() as session:
+            return self._types(session)
 
     def blocks(self) -> Iterator[bytes]:
         self._trail = Trail()

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from etl_jobs.entries import guess
-from etl_jobs.errors import DataRejectedError
+from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.sources.paths import ABSENT, Path, found
+from etl_jobs.tables import Table
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 DECODER = msgspec.json.Decoder(float_hook=Decimal)  # every digit of a number is kept
@@ -32,6 +33,14 @@ def lines(rows: Iterable[Sequence[Any]], arrays: Sequence[bool]) -> bytes:
 def are_arrays(columns: Mapping[str, str]) -> list[bool]:
     """Which declared types are arrays."""
     return [kind.rstrip().endswith("]") for kind in columns.values()]
+
+
+def must_declare(table: Table) -> None:
+    """Records have no header: what is wanted of them must be said."""
+    if not table.columns:
+        raise MisconfiguredError(
+            f"table {table.name!r}: 'columns' is missing, its source has no header", hint="declare the columns to read"
+        )
 
 
 def _quoted(text: str) -> str:
