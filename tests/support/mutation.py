@@ -25,7 +25,7 @@ class Mutant(NamedTuple):
     tests: tuple[str, ...]
 
 
-def check(mutants: Sequence[Mutant], *, verdict: str, at_once: int = 2) -> int:
+def check(mutants: Sequence[Mutant], *, verdict: str, at_once: int = 4) -> int:
     """Run each mutant against its tests, and all the tests without any; print `VERDICT N/N`. The exit status."""
     if spoilt := [m.name for m in mutants if (ROOT / "etl_runner" / m.source).read_text().count(m.old) != 1]:
         print("the text to replace does not occur exactly once:", *spoilt, sep="\n  ")
@@ -54,7 +54,7 @@ def _passes(mutant: Mutant | None, tests: Sequence[str]) -> bool:
         if mutant is not None:
             source = tree / "etl_runner" / mutant.source
             source.write_text(source.read_text().replace(mutant.old, mutant.new))
-        options = ("-x", "-n", "2", "-p", "no:cacheprovider", "--timeout", "60")
+        options = ("-x", "-n", "1", "-p", "no:cacheprovider", "--timeout", "60")
         ended = subprocess.run(
             [sys.executable, "-B", "-m", "pytest", *options, *tests],
             cwd=tree,
