@@ -127,6 +127,9 @@ def test_a_bad_row_is_found_in_its_own_file(shop: Shop) -> None:
     said = shop.load().stderr
 
     assert f"{shop.folder}/a.csv line 4 (2); {shop.folder}/b.csv line 3 (2)" in said
+    shop.file("b.csv", '"id",name\n3,c\n')
+    shop.file("c.csv", "id,name\n5,d\ny,e\n7,f\n")
+    assert f"{shop.folder}/c.csv line 3, column 'id', value 'y'" in shop.load().stderr
 
 
 @pytest.mark.parametrize(

@@ -271,6 +271,18 @@ def test_a_total_ends_the_reading_and_must_be_right() -> None:
             list(source(url, **options).blocks())
 
 
+@pytest.mark.parametrize("url", ["http://user:s3cret@127.0.0.1:1/v1?key=s3cret", "http://user:s3cret@x:y/"])
+def test_what_an_url_hides_is_in_no_message(load: Load, url: str) -> None:
+    load.env["API"] = url
+    load.part = "tries = 1"
+    load.table("things", COLUMNS)
+
+    ended = load.load()
+
+    assert ended.status in (75, 78)
+    assert "s3cret" not in ended.stderr
+
+
 def test_columns_must_be_declared() -> None:
     with pytest.raises(MisconfiguredError, match="table 'things': 'columns' is missing"):
         source("http://x", columns={})

@@ -216,7 +216,7 @@ def test_a_source_of_any_size_is_read_in_little_memory(there: str) -> None:
     assert peak < 4_000_000
 
 
-def test_a_reader_that_stops_ends_the_sources_session(there: str) -> None:
+def test_a_reader_that_stops_ends_the_sources_session(there: str, caplog: pytest.LogCaptureFixture) -> None:
     table = Table(id=0, name="t", files=(), columns={}, source={"query": "SELECT generate_series(1, 10000000) AS n"})
     blocks = PostgresSource(SourceSettings(kind="postgresql", url=there), table).blocks()
     next(blocks), next(blocks)
@@ -224,6 +224,7 @@ def test_a_reader_that_stops_ends_the_sources_session(there: str) -> None:
     blocks.close()
 
     wait_for(lambda: nobody_left(there))
+    assert caplog.text == ""
 
 
 def test_types_are_known_by_all_their_names() -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from etl_jobs.errors import MisconfiguredError
-from etl_jobs.sources.client import Client
+from etl_jobs.sources.client import Client, without_secrets
 from etl_jobs.sources.jsonrpc import Erp
 
 _NEEDED = ("ERP_URL", "ERP_DATABASE", "ERP_USER", "ERP_PASSWORD")
@@ -20,5 +20,5 @@ def erp_session(env: Mapping[str, str] = os.environ) -> Iterator[Erp]:
     if missing:
         raise MisconfiguredError(f"no ERP: {', '.join(missing)} not set", hint="examples/erp/README.md shows them")
     url, database, user, password = (env[name] for name in _NEEDED)
-    with Client(url) as client:
+    with Client(without_secrets(url)) as client:
         yield Erp(client, url, database=database, user=user, password=password)

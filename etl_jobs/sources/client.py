@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -86,7 +87,7 @@ class Client:
             try:
                 response = self._http.request(method, url, **more)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                raise MisconfiguredError(self._message(f"{url!r} is no URL: {error}")) from error
+                raise MisconfiguredError(self._message(f"{without_secrets(url)} is no URL")) from error
             except httpx.TransportError as error:
                 said, wait = f"{type(error).__name__}: {error}".rstrip(": "), self._delay(number)
                 continue
@@ -101,7 +102,7 @@ class Client:
 
     def _refused(self, response: httpx.Response) -> JobError:
         if response.is_redirect:
-            moved = f"it has moved to {response.headers.get('location')}"
+            moved = f"it has moved to {without_secrets(response.headers.get('location', ''))}"
             return MisconfiguredError(self._message(moved), hint="change source.url")
         hint = "check the user, password or token" if response.status_code in _LOGIN else ""
         return MisconfiguredError(self._message(f"{status_of(response)}: {shown(response.text)}"), hint=hint)
@@ -135,6 +136,16 @@ class Client:
         if now < self._next:
             self._sleep(self._next - now)
         self._next = max(now, self._next) + 1 / self._patience.rate
+
+
+def without_secrets(url: str) -> str:
+    """The address for messages: no user, no password, no parameters."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(no URL)"
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}"
 
 
 def status_of(response: httpx.Response) -> str:

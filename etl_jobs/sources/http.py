@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from etl_jobs.errors import DataRejectedError, UnavailableError
-from etl_jobs.sources.client import Client, Patience
+from etl_jobs.sources.client import Client, Patience, without_secrets
 from etl_jobs.sources.pages import Paging, Request
 from etl_jobs.sources.paths import ABSENT, found, path_of
 from etl_jobs.sources.records import are_arrays, check_paths, header, lines, must_declare, rows_of
@@ -35,7 +35,7 @@ class HttpSource:
         self._columns = table.columns
         named = own.get("paths", {})
         self._paths = {c: path_of(named[c]) if c in named else (c,) for c in table.columns}
-        self.name = self._url
+        self.name = without_secrets(self._url)
         self._trail = Trail()
         self._first: httpx.Response | None = None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from etl_jobs.entries import guess
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, UnavailableError
-from etl_jobs.sources.client import Client, Patience, shown
+from etl_jobs.sources.client import Client, Patience, shown, without_secrets
 from etl_jobs.sources.paths import path_of
 from etl_jobs.sources.records import are_arrays, header, lines, must_declare, rows_of
 from etl_jobs.sources.trail import Trail
@@ -117,7 +117,7 @@ class JsonRpcSource:
         self._columns = table.columns
         self._paths = {c: path_of(named[c]) if c in named else (c,) for c in table.columns}
         self._fields = list(dict.fromkeys(str(path[0]) for path in self._paths.values()))
-        self.name = f"{settings.url} {self._model}"
+        self.name = f"{without_secrets(settings.url)} {self._model}"
         self._trail = Trail()
 
     def columns(self) -> tuple[str, ...]:

@@ -85,5 +85,6 @@ def same_server(url: str, base: str, *, first: str) -> str:
     """The link as a whole URL; one to another server would take the password there."""
     whole = urljoin(base, url)
     if urlsplit(whole)[:2] != urlsplit(first)[:2]:
-        raise DataRejectedError(f"the next page {whole!r} is on another server than {first!r}")
+        there, here = (urlsplit(u)._replace(path="", query="").geturl().rpartition("@")[2] for u in (whole, first))
+        raise DataRejectedError(f"the next page is on another server: {there}, not {here}")
     return whole
