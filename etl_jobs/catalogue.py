@@ -14,6 +14,7 @@ from etl_jobs.declared import TABLE_KEYS, check_table, read_reference
 from etl_jobs.declared_checks import read_check, read_rejects
 from etl_jobs.entries import LIST, PART, TEXT, Entries
 from etl_jobs.errors import MisconfiguredError
+from etl_jobs.names import clip, collisions
 from etl_jobs.sources.settings import KINDS
 from etl_jobs.tables import Catalogue, SourceSettings, Table
 
@@ -132,9 +133,10 @@ class _Reader:
 
     def _table(self, number: int, entry: dict[str, Any], source: str) -> Table:
         where = f"table {entry['name']!r}" if "name" in entry else f"table {number}"
-        found = self.entries.known(entry, where, TABLE_KEYS, needed=("name", "columns"))
+        found = self.entries.known(entry, where, TABLE_KEYS, needed=("name",))
         found.setdefault("name", f"#{number}")
-        found.setdefault("columns", {})
+        self.entries.problems.extend(f"{where}: columns: {said}" for said in collisions(found.get("columns", {})))
+        found = clipped(found)
         for key in ("required", "key", "secret"):
             found[key] = tuple(found.get(key, ()))
         found["source"] = self._table_source(f"{where}: source", found.get("source", {}), source)
@@ -159,3 +161,12 @@ class _Reader:
         KINDS[source].check_table(where, found, self.entries)
         filled: dict[str, Any] = self._filled(found)
         return filled
+
+
+def clipped(entry: dict[str, Any]) -> dict[str, Any]:
+    """A table's entry with the names of columns as the server will keep them."""
+    names = {key: [clip(name) for name in entry.get(key, ())] for key in ("key", "required", "secret")}
+    columns = {clip(name): kind for name, kind in entry.get("columns", {}).items()}
+    return (
+        entry | names | {"columns": columns} | ({"watermark": clip(entry["watermark"])} if "watermark" in entry else {})
+    )

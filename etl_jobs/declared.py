@@ -7,9 +7,9 @@ from typing import Any
 
 from etl_jobs.declared_checks import REJECTS
 from etl_jobs.entries import FLAG, LIST, NUMBER, PART, TEXT, TEXT_OR_NUMBER, TEXT_OR_TEXTS, TEXTS, WHOLE, Entries, guess
+from etl_jobs.names import LONGEST_NAME, clip
 from etl_jobs.tables import HISTORY, Reference, Table
 
-LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer ones
 STRATEGIES = ("snapshot", "replace", "slice", "append", "incremental", "scd2")
 _TYPE = re.compile(r'"?[A-Za-z_][\w.]*"?( [A-Za-z]+)*( ?\(\d+(, ?\d+)?\))?( with(out)? time zone)?( ?\[\d*\])*', re.I)
 
@@ -34,6 +34,7 @@ TABLE_KEYS = {
     "secret": TEXTS,
     "checks": LIST,
     "rejects": REJECTS,
+    "new_columns": TEXT,
     "comment": TEXT,
 }
 
@@ -42,11 +43,11 @@ def read_reference(entries: Entries, where: str, entry: dict[str, Any]) -> Refer
     """One of a table's `references`."""
     found = entries.known(entry, where, _REFERENCE_KEYS, needed=("columns", "table"))
     entries.one_of(found.get("orphans", "fail"), ("fail", "report"), f"{where}.orphans")
-    columns = tuple(found.get("columns", ()))
+    columns = tuple(map(clip, found.get("columns", ())))
     return Reference(
         columns=columns,
         table=found.get("table", ""),
-        to=tuple(found.get("to", columns)),
+        to=tuple(map(clip, found.get("to", columns))),
         orphans=found.get("orphans", "fail"),
     )
 
@@ -58,11 +59,9 @@ def check_table(entries: Entries, table: Table, tables: tuple[Table, ...]) -> No
     entries.one_of(table.strategy, STRATEGIES, f"{where}: strategy")
     if sum(t.name == table.name for t in tables) > 1:
         entries.problems.append(f"{where}: the name is used more than once")
-    if not table.columns:
-        entries.problems.append(f"{where}: columns: name at least one")
-    for name in (table.name, *table.columns):
-        if len(name.encode()) > LONGEST_NAME:
-            entries.problems.append(f"{where}: {name!r} is longer than PostgreSQL's {LONGEST_NAME} bytes for a name")
+    entries.one_of(table.new_columns, ("fail", "add"), f"{where}: new_columns")
+    if len(table.name.encode()) > LONGEST_NAME:
+        entries.problems.append(f"{where}: {table.name!r} is longer than PostgreSQL's {LONGEST_NAME} bytes for a name")
     for column, kind in table.columns.items():
         if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
             entries.problems.append(f"{where}: columns.{column}: not a PostgreSQL type: {kind!r}")
@@ -124,6 +123,6 @@ def _check_reference(
 
 
 def _check_columns(entries: Entries, where: str, names: tuple[str, ...], table: Table) -> None:
-    for name in names:
+    for name in names if table.columns else ():  # else nobody knows them yet
         if name not in table.columns:
             entries.problems.append(f"{where}: {table.name!r} has no column {name!r}{guess(name, table.columns)}")

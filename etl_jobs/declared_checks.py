@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from etl_jobs.entries import FLAG, LIST, NUMBER, TEXT, TEXTS, WHOLE, Entries, Kind
+from etl_jobs.names import clip
 from etl_jobs.tables import Check
 
 _LIMIT = Kind("a number, or a text such as a date", lambda value: isinstance(value, int | float | str))
@@ -44,6 +45,10 @@ def read_check(entries: Entries, where: str, entry: object) -> Check:
         entries.problems.append(f"{where}: expected one of {expected}, got {', '.join(sorted(kinds)) or 'none'}")
     if any(kind in _OF_A_COLUMN for kind in found) and not found.get("column"):
         entries.problems.append(f"{where}: 'column' is missing")
+    if "unique" in found:
+        found["unique"] = [clip(name) for name in found["unique"]]
+    if "column" in found:
+        found["column"] = clip(found["column"])
     for key in ("unique", "accepted"):
         if key in found:
             found[key] = tuple(found[key])

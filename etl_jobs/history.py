@@ -9,7 +9,11 @@ from etl_jobs.staging import identifiers
 from etl_jobs.warehouse import Session
 
 # An instant later than every one in the table, also when the clock went back.
-_INSTANT = "SELECT greatest(now(), greatest(max(valid_from), max(valid_to)) + interval '1 microsecond') FROM {}"
+_SET_INSTANT = (
+    "SELECT set_config('etl.instant',"
+    " greatest(now(), greatest(max(valid_from), max(valid_to)) + interval '1 microsecond')::text, true) FROM {}"
+)
+_INSTANT = sql.SQL("(SELECT current_setting('etl.instant')::timestamptz)")
 _CLOSE = (
     "WITH closed AS (UPDATE {target} AS t SET valid_to = {instant}, is_current = false"
     " WHERE t.is_current AND NOT EXISTS (SELECT FROM {staging} AS s WHERE {same_key}{same_values})"
@@ -29,14 +33,13 @@ def keep_history(session: Session, change: Change) -> Changed:
     A version holds from `valid_from` until before `valid_to`. A row that vanished from the source is closed
     and counts as deleted; one that comes back opens a new version.
     """
-    row = session.execute(sql.SQL(_INSTANT).format(change.target)).fetchone()
-    instant = sql.Literal(row[0] if row else None)
+    session.execute(sql.SQL(_SET_INSTANT).format(change.target))
     same = sql.SQL(" AND NOT ({})").format(differ(change.others, "t", "s")) if change.others else sql.SQL("")
     closed = session.execute(
         sql.SQL(_CLOSE).format(
             target=change.target,
             staging=change.staging,
-            instant=instant,
+            instant=_INSTANT,
             key=identifiers(change.key, of="t"),
             same_key=equal(change.key, "t", "s"),
             same_values=same,
@@ -48,7 +51,7 @@ def keep_history(session: Session, change: Change) -> Changed:
         sql.SQL(_OPEN).format(
             target=change.target,
             staging=change.staging,
-            instant=instant,
+            instant=_INSTANT,
             columns=identifiers(change.columns),
             values=identifiers(change.columns, of="s"),
             same_key=equal(change.key, "t", "s"),

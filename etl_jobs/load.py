@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from psycopg import sql
 
 from etl_jobs.appending import forget_batches
-from etl_jobs.changes import Change
-from etl_jobs.checks import Found, count_problems, judge, whole
-from etl_jobs.parents import parents_keys
-from etl_jobs.places import Places, kept_records
+from etl_jobs.checks import Found, whole
 from etl_jobs.records import (
     RECORDED,
     Attempt,
@@ -24,19 +20,18 @@ from etl_jobs.records import (
     forget_watermark,
     move_watermark,
     recorded_load,
-    rows_of_last_load,
     target_name,
-    watermark_less_lag,
     write_record,
 )
-from etl_jobs.rejects import Rejected, keep_rejected, move_bad_rows, unreadable
-from etl_jobs.sources import Source, open_source
-from etl_jobs.staging import Skipped, check_header, copy_into, create_staging, identifiers
-from etl_jobs.strategies import Step, change_target, part_of
-from etl_jobs.swap import refuse_dependents
-from etl_jobs.tables import HISTORY, Catalogue, Table
-from etl_jobs.target import check_target, columns_of, create_target
+from etl_jobs.rejects import keep_rejected
+from etl_jobs.shape import pinned_columns, shape_of
+from etl_jobs.sources import open_source
+from etl_jobs.staging import check_header
+from etl_jobs.strategies import change_target
+from etl_jobs.tables import Catalogue, Table
+from etl_jobs.target import add_columns, columns_of, create_target
 from etl_jobs.warehouse import Session, locked, prepare
+from etl_jobs.work import Staged, Work
 
 
 def load_table(
@@ -48,23 +43,27 @@ def load_table(
     its beginning and never finds that nothing is to be done.
     """
     source = open_source(catalogue, table)
-    header = check_header(source, table)
+    check_header(source, table)
     prepare(session, catalogue.schema, catalogue.staging_schema)
     name = target_name(catalogue, table)
     with locked(session, name, wait=wait):
-        load = _Load(
+        work = Work(
             session=session,
             catalogue=catalogue,
             table=table,
             source=source,
-            fingerprint=source.fingerprint(),
-            declared=declaration(table, _parents_fingerprints(catalogue, table)),
             held=columns_of(session, sql.Identifier(catalogue.schema, table.name)),
-            started=datetime.now(UTC),
             full=full,
             wait=wait,
         )
-        return load.known(attempt) or load.run(header, attempt)
+        load = _Load(
+            work=work,
+            attempt=attempt,
+            fingerprint=source.fingerprint(),
+            declared=declaration(table, _parents_fingerprints(catalogue, table)),
+            started=datetime.now(UTC),
+        )
+        return load.known() or load.run()
 
 
 def _parents_fingerprints(catalogue: Catalogue, table: Table) -> list[str]:
@@ -76,62 +75,33 @@ def _parents_fingerprints(catalogue: Catalogue, table: Table) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Staged:
-    """What was copied: the condition it was filtered by, where an increment began, how many bytes were read.
-
-    `rejected` are the records that are not in staging, or no longer; `places` says where its rows come from.
-    """
-
-    part: sql.Composable | None
-    since: str | None
-    bytes: int
-    rejected: tuple[Rejected, ...]
-    places: Places
-    warned: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Load:
-    """The steps of one load, under the target's lock. `held` are the target's columns, empty where it is missing."""
+    """The steps of one load, under the target's lock, and what its record will say."""
 
-    session: Session
-    catalogue: Catalogue
-    table: Table
-    source: Source
+    work: Work
+    attempt: Attempt
     fingerprint: str
     declared: str
-    held: Mapping[str, str]
     started: datetime
-    full: bool
-    wait: float
 
-    @property
-    def name(self) -> str:
-        return target_name(self.catalogue, self.table)
-
-    @property
-    def target(self) -> sql.Identifier:
-        return sql.Identifier(self.catalogue.schema, self.table.name)
-
-    @property
-    def staging(self) -> sql.Identifier:
-        return sql.Identifier(self.catalogue.staging_schema, self.table.name)
-
-    def known(self, attempt: Attempt) -> Loaded | None:
+    def known(self) -> Loaded | None:
         """What need not be done again: this job did it, or an earlier load still holds."""
-        if recorded := recorded_load(self.session, self.name, attempt, fingerprint=self.fingerprint):
+        work = self.work
+        if recorded := recorded_load(work.session, work.name, self.attempt, fingerprint=self.fingerprint):
             return recorded
-        if self.full or not self.held:
+        if work.full or not work.held:
             return None
-        return cached_load(self.session, self.name, self.table, fingerprint=self.fingerprint, declared=self.declared)
+        return cached_load(work.session, work.name, work.table, fingerprint=self.fingerprint, declared=self.declared)
 
-    def run(self, header: tuple[str, ...], attempt: Attempt) -> Loaded:
+    def run(self) -> Loaded:
         started = time.monotonic()
-        staged = self.stage(header)
+        header = check_header(self.work.source, self.work.table, pinned=pinned_columns(self.work.table, self.work.held))
+        shape = shape_of(self.work.table, header, self.work.held)
+        work, staged = replace(self.work, table=shape.table).stage(header, shape)
         copied = time.monotonic()
-        staged, found = self.check(staged)
+        staged, found = work.check(staged)
         checked = time.monotonic()
-        loaded = self.apply(staged, found, attempt)
+        loaded = replace(self, work=work).apply(staged, found, shape.added)
         return replace(
             loaded,
             copy_seconds=round(copied - started, 3),
@@ -139,74 +109,22 @@ class _Load:
             load_seconds=round(time.monotonic() - checked, 3),
         )
 
-    def stage(self, header: tuple[str, ...]) -> _Staged:
-        beside = self.table.strategy == "replace"  # staging itself becomes the target
-        if beside and self.held:
-            refuse_dependents(self.session, self.target)
-        since = None if self.full or not self.held else watermark_less_lag(self.session, self.name, self.table)
-        part = part_of(self.table, since=since)
-        with self.session.transaction() if beside else contextlib.nullcontext():
-            create_staging(self.session, self.staging, self.table, first=self.held, logged=beside)
-            if self.held:
-                wanted = columns_of(self.session, self.staging) | self._history()
-                check_target(self.session, self.target, self.table, found=self.held, wanted=wanted)
-            skipped: list[Skipped] = []
-            sent = copy_into(
-                self.session,
-                self.staging,
-                self.source,
-                header,
-                part=part,
-                freeze=beside,
-                skipped=skipped if self.table.reject_limit else None,
-                limit=self.table.reject_limit,
-                secret=self.table.secret,
-            )
-        if beside or self.table.key:
-            columns = sql.SQL("") if beside else sql.SQL(" ({})").format(identifiers(self.table.key))
-            self.session.execute(sql.SQL("ANALYZE {}").format(self.staging) + columns)
-        rejected, unread = unreadable(self.source, header, skipped, table=self.table)
-        kept = kept_records(self.session, self.source, self.table, header, part)
-        places = Places(self.source, kept=kept, unread=unread)
-        return _Staged(part=part, since=since, bytes=sent, rejected=tuple(rejected), places=places)
+    def apply(self, staged: Staged, found: Found, added: Sequence[str]) -> Loaded:
+        """Rows, watermark, rejects and load record together; staging goes with the same commit.
 
-    def _history(self) -> dict[str, str]:
-        names = {"timestamptz": "timestamp with time zone"}
-        return {c: names.get(k, k) for c, k in HISTORY.items() if c in self.table.held_columns}
-
-    def check(self, staged: _Staged) -> tuple[_Staged, Found]:
-        """Raise what is wrong with the rows, or take them out where the catalogue allows it."""
-        parents = parents_keys(self.session, self.catalogue, self.table, self.staging, whole=staged.part is None)
-        found = count_problems(self.session, self.staging, self.table, parents)
-        while self.table.reject_limit:  # a row taken out may have been another one's parent
-            moved, places = move_bad_rows(
-                self.session, self.staging, self.table, parents, places=staged.places, already=len(staged.rejected)
-            )
-            if not moved:
-                break
-            staged = replace(staged, rejected=(*staged.rejected, *moved), places=places)
-            found = count_problems(self.session, self.staging, self.table, parents)
-        warned = judge(
-            self.session,
-            self.staging,
-            self.table,
-            parents,
-            found=found,
-            places=staged.places,
-            rows_before=rows_of_last_load(self.session, self.name),
-        )
-        return replace(staged, warned=tuple(warned)), found
-
-    def apply(self, staged: _Staged, found: Found, attempt: Attempt) -> Loaded:
-        """Rows, watermark and load record together; staging goes with the same commit."""
-        with self.session.transaction():
-            if not self.held:
-                create_target(self.session, self.target, self.table)
-                forget_batches(self.session, self.name)
-            if self.full or not self.held:
-                forget_watermark(self.session, self.name)
-            changed = change_target(self.session, self._step(staged, found))
-            move_watermark(self.session, self.name, self.table, found)
+        Only `added` columns go to an existing target just before: nobody is to wait for their values.
+        """
+        work, session, table = self.work, self.work.session, self.work.table
+        if added and table.strategy != "replace":
+            add_columns(session, work.target, {c: table.columns[c] for c in added}, patience=work.wait)
+        with session.transaction():
+            if not work.held:
+                create_target(session, work.target, table)
+                forget_batches(session, work.name)
+            if work.full or not work.held:
+                forget_watermark(session, work.name)
+            changed = change_target(session, work.step(staged, found))
+            move_watermark(session, work.name, table, found)
             loaded = Loaded(
                 rows=found.rows,
                 **asdict(changed),
@@ -217,37 +135,25 @@ class _Load:
                 warned=staged.warned,
                 bytes=staged.bytes,
             )
-            rejects = sql.Identifier(self.catalogue.schema, self.table.rejects_name)
-            keep_rejected(self.session, rejects, staged.rejected, attempt=attempt, anew=self._answers_for_all())
-            number = write_record(self.session, attempt, self._record_values(loaded, found, since=staged.since))
-            self.session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self.staging))
+            anew = work.full or table.strategy not in {
+                "append",
+                "incremental",
+            }  # what was rejected before is out of date
+            keep_rejected(session, work.rejects, staged.rejected, attempt=self.attempt, anew=anew)
+            number = write_record(session, self.attempt, self._record_values(loaded, found, since=staged.since))
+            session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(work.staging))
         return replace(loaded, load=number)
 
-    def _answers_for_all(self) -> bool:
-        """Whether what earlier loads rejected is out of date, too."""
-        return self.full or self.table.strategy not in {"append", "incremental"}
-
-    def _step(self, staged: _Staged, found: Found) -> Step:
-        columns, key = tuple(self.table.columns), self.table.identity
-        return Step(
-            catalogue=self.catalogue,
-            table=self.table,
-            change=Change(staging=self.staging, target=self.target, columns=columns, key=key),
-            part=staged.part,
-            batch=(found.rows, found.checksum),
-            full=self.full,
-            patience=self.wait,
-        )
-
     def _record_values(self, loaded: Loaded, found: Found, *, since: str | None) -> dict[str, object]:
-        if self.table.strategy in {"snapshot", "replace"}:
+        work = self.work
+        if work.table.strategy in {"snapshot", "replace"}:
             held = found.rows, found.checksum
         else:
-            held = whole(self.session, self.target, self.table.held_columns)
+            held = whole(work.session, work.target, work.table.held_columns)
         return {
-            "target": self.name,
-            "strategy": self.table.strategy,
-            "source": self.source.name,
+            "target": work.name,
+            "strategy": work.table.strategy,
+            "source": work.source.name,
             "fingerprint": self.fingerprint,
             "declared": self.declared,
             "since": since,

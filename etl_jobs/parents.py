@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from psycopg import sql
 
+from etl_jobs.errors import MisconfiguredError
 from etl_jobs.sources import open_source
 from etl_jobs.staging import check_header, copy_into, definitions, identifiers
 from etl_jobs.tables import Catalogue, Table
@@ -24,19 +27,26 @@ def parents_keys(
         if name == table.name and whole:
             made[name] = staging
         elif name not in made:
-            wanted = {c for r in table.references if r.table == name for c in r.to}
-            made[name] = _copy_keys(session, catalogue, catalogue.named(name), wanted)
+            parent = catalogue.named(name)
+            pairs = [pair for r in table.references if r.table == name for pair in zip(r.columns, r.to, strict=True)]
+            kinds = {to: parent.columns.get(to, table.columns[column]) for column, to in pairs}
+            made[name] = _copy_keys(session, catalogue, parent, kinds)
     return [made[r.table] for r in table.references]
 
 
-def _copy_keys(session: Session, catalogue: Catalogue, parent: Table, wanted: set[str]) -> sql.Identifier:
-    """The parent's source in a temporary table; columns nobody compares stay text and so cannot be wrong here."""
+def _copy_keys(session: Session, catalogue: Catalogue, parent: Table, kinds: Mapping[str, str]) -> sql.Identifier:
+    """The parent's source in a temporary table; columns nobody compares stay text and so cannot be wrong here.
+
+    `kinds` are the types of those that are compared: as declared, else as those of the child.
+    """
     keys = sql.Identifier("pg_temp", f"keys of {parent.name}"[:63])
-    kinds = {c: kind if c in wanted else "text" for c, kind in parent.columns.items()}
     source = open_source(catalogue, parent)
     header = check_header(source, parent)
+    if absent := [c for c in kinds if c not in header]:
+        raise MisconfiguredError(f"{source.name} has no column {', '.join(map(repr, absent))}, which is referred to")
+    columns = definitions({c: kinds.get(c, "text") for c in header})
     session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(keys))
-    session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(keys, definitions(kinds)))
+    session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(keys, columns))
     copy_into(session, keys, source, header, skipped=[] if parent.reject_limit else None, secret=parent.secret)
-    session.execute(sql.SQL("ANALYZE {} ({})").format(keys, identifiers(sorted(wanted))))
+    session.execute(sql.SQL("ANALYZE {} ({})").format(keys, identifiers(kinds)))
     return keys

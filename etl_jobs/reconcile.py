@@ -8,10 +8,12 @@ from psycopg import sql
 
 from etl_jobs.checks import Found, count_problems, whole
 from etl_jobs.records import is_fresh, target_name
+from etl_jobs.shape import pinned_columns
 from etl_jobs.sources import open_source
 from etl_jobs.staging import check_header, copy_into, definitions
 from etl_jobs.strategies import part_of
 from etl_jobs.tables import Catalogue, Table
+from etl_jobs.target import columns_of
 from etl_jobs.warehouse import Session
 
 
@@ -46,6 +48,8 @@ def compare(session: Session, catalogue: Catalogue, table: Table, *, reread: boo
     if missing:
         gone = tuple(f"{catalogue.schema}.{name} does not exist" for name in missing)
         return Compared(table=table.name, source_rows=read.rows, warehouse_rows=None, differences=gone)
+    held_columns = columns_of(session, sql.Identifier(catalogue.schema, table.name))
+    table = replace(table, columns=pinned_columns(table, held_columns))
     if reread and not table.reject_limit:  # what was rejected is not in the warehouse
         read = _reread(session, catalogue, table, read)
     differences, held = _differences(session, catalogue, table, read)

@@ -92,8 +92,8 @@ def move_bad_rows(
         session.execute("SET LOCAL synchronize_seqscans = off")
         rows = session.execute(found).fetchall()
         _refuse_too_many(table, already + len(rows), [f"{places.of(n)}: {reason}" for _, n, reason, _ in rows[:3]])
-        gone = sql.SQL("DELETE FROM {} WHERE ctid = ANY(%s::tid[])").format(staging)
-        session.execute(gone, [[place for place, *_ in rows]])
+        places_gone = sql.Literal([place for place, *_ in rows])
+        session.execute(sql.SQL("DELETE FROM {} WHERE ctid = ANY({}::tid[])").format(staging, places_gone))
     rejected = [
         Rejected(place=places.of(number), reason=reason, record=_masked(record, table))
         for _, number, reason, record in rows
@@ -111,16 +111,23 @@ def keep_rejected(
     session.execute(sql.SQL(_CREATE).format(name))
     if anew:
         session.execute(sql.SQL("DELETE FROM {}").format(name))
-    columns = "run, job, attempt, place, reason, record"
-    statement = sql.SQL(
-        f"INSERT INTO {{name}} ({columns})"
-        f" SELECT * FROM (VALUES (%s::bigint, %s, %s::integer, %s, %s, %s::jsonb)) AS v ({columns})"
-        " WHERE NOT EXISTS ("
-        "SELECT FROM {name} AS r WHERE (r.place, r.reason, r.record) = (v.place, v.reason, v.record))"
-    ).format(name=name)
-    values = [(attempt.run, attempt.job, attempt.number, r.place, r.reason, Jsonb(r.record)) for r in rejected]
-    if values:
-        session.cursor().executemany(statement, values)
+    for one in rejected:
+        insert = sql.SQL(
+            "INSERT INTO {name} (run, job, attempt, place, reason, record)"
+            " SELECT {run}::bigint, {job}, {attempt}, {place}, {reason}, {record} WHERE NOT EXISTS ("
+            "SELECT FROM {name} WHERE place = {place} AND reason = {reason} AND record = {record})"
+        )
+        session.execute(
+            insert.format(
+                name=name,
+                run=sql.Literal(attempt.run),
+                job=sql.Literal(attempt.job),
+                attempt=sql.Literal(attempt.number),
+                place=sql.Literal(one.place),
+                reason=sql.Literal(one.reason),
+                record=sql.Literal(Jsonb(one.record)),
+            )
+        )
 
 
 def _refuse_too_many(table: Table, count: int, shown: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
+from etl_jobs.names import clip, collisions
 from etl_jobs.sources import Source
 from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session, server_version
@@ -58,11 +59,19 @@ def create_staging(
         raise MisconfiguredError(f"table {table.name!r}: {error.diag.message_primary}") from error
 
 
-def check_header(source: Source, table: Table) -> tuple[str, ...]:
-    """The source's columns in its order; raises DataRejectedError where they are not the declared ones."""
-    header = source.columns()
-    missing = [c for c in table.columns if c not in header]
-    extra = [c for c in header if c not in table.columns]
+def check_header(source: Source, table: Table, *, pinned: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """The source's columns in its order, cut to the length of a name.
+
+    Raises DataRejectedError where they are not the `pinned` ones, or new ones although the catalogue does not allow it.
+    Without `pinned` that is what the catalogue declares; where it declares nothing, everything is right.
+    """
+    names = source.columns()
+    if same := collisions(names):
+        raise DataRejectedError(f"{source.name} line 1: {'; '.join(same)}", hint="give one of them another name")
+    header = tuple(map(clip, names))
+    known = table.columns if pinned is None else pinned
+    missing = [c for c in known if c not in header]
+    extra = [c for c in header if known and c not in known and table.new_columns != "add"]
     if not missing and not extra:
         return header
     said = []
@@ -71,7 +80,9 @@ def check_header(source: Source, table: Table) -> tuple[str, ...]:
     if extra:
         said.append(f"unexpected column {', '.join(map(repr, extra))}")
     raise DataRejectedError(
-        f"{source.name} line 1: {' and '.join(said)}", hint=f"the catalogue declares {', '.join(table.columns)}"
+        f"{source.name} line 1: {' and '.join(said)}",
+        hint=f"{'the catalogue declares' if table.columns else 'the table has'} {', '.join(known)}"
+        + ('; new_columns = "add" would add what is new' if extra else ""),
     )
 
 
@@ -94,17 +105,9 @@ def copy_into(
     Raises DataRejectedError with line, column and value (unless it is secret) where a record does not fit. With a list
     for `skipped` such records are added to it instead, and left out; more than `limit` of them are an error again.
     """
-    dialect = (source.delimiter, source.quote, source.escape, source.null, source.encoding)
-    options = [
-        sql.SQL("FREEZE, " if freeze else ""),
-        sql.SQL("ON_ERROR ignore, LOG_VERBOSITY verbose, " if _skips(session, skipped) else ""),
-        sql.SQL("REJECT_LIMIT {}, ").format(limit) if limit and server_version(session) >= 18 else sql.SQL(""),
-    ]
-    statement = sql.SQL(
-        "COPY {} ({}) FROM STDIN (FORMAT csv, {}HEADER true, DELIMITER {}, QUOTE {}, ESCAPE {}, NULL {}, ENCODING {})"
-    ).format(target, identifiers(columns), sql.Composed(options), *map(sql.Literal, dialect))
-    if part is not None:
-        statement += sql.SQL(" WHERE ") + part
+    statement = copy_statement(
+        session, target, source, columns, part=part, freeze=freeze, skips=skipped is not None, limit=limit
+    )
     sent = 0
     try:
         with _noting(session, skipped), session.cursor().copy(statement) as copy:
@@ -116,9 +119,30 @@ def copy_into(
     return sent
 
 
-def _skips(session: Session, skipped: list[Skipped] | None) -> bool:
-    """Older servers cannot leave out what they cannot convert."""
-    return skipped is not None and server_version(session) >= 17
+def copy_statement(
+    session: Session,
+    target: sql.Identifier,
+    source: Source,
+    columns: tuple[str, ...],
+    *,
+    part: sql.Composable | None,
+    freeze: bool,
+    skips: bool,
+    limit: int,
+) -> sql.Composed:
+    """The COPY that fits the source's text; older servers cannot skip what they cannot convert."""
+    dialect = (source.delimiter, source.quote, source.escape, source.null, source.encoding)
+    options = [
+        sql.SQL("FREEZE, " if freeze else ""),
+        sql.SQL("ON_ERROR ignore, LOG_VERBOSITY verbose, " if skips and server_version(session) >= 17 else ""),
+        sql.SQL("REJECT_LIMIT {}, ").format(limit) if limit and server_version(session) >= 18 else sql.SQL(""),
+    ]
+    statement = sql.SQL(
+        "COPY {} ({}) FROM STDIN (FORMAT csv, {}HEADER true, DELIMITER {}, QUOTE {}, ESCAPE {}, NULL {}, ENCODING {})"
+    ).format(target, identifiers(columns), sql.Composed(options), *map(sql.Literal, dialect))
+    if part is not None:
+        statement += sql.SQL(" WHERE ") + part
+    return statement
 
 
 @contextlib.contextmanager

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-import psycopg
 from psycopg import sql
 
 from etl_jobs.changes import Change, Changed
-from etl_jobs.errors import MisconfiguredError, UnavailableError
-from etl_jobs.warehouse import Session, holders
+from etl_jobs.errors import MisconfiguredError
+from etl_jobs.warehouse import Session, lock_alone
 
 _CARRY = Path(__file__).with_name("carry.sql")
 _DEPENDENTS = Path(__file__).with_name("dependents.sql")
-_SHORT = "500ms"  # readers that come after us wait behind us: so we do not insist
 
 
 def refuse_dependents(session: Session, target: sql.Identifier) -> None:
@@ -41,7 +38,7 @@ def swap(session: Session, change: Change, *, schema: str, patience: float) -> C
     for _, late, statement in statements:
         if not late:
             session.execute(statement.encode())
-    _lock(session, change.target, patience=patience)
+    lock_alone(session, change.target, patience=patience)
     changed = Changed(inserted=_count(session, change.staging), deleted=_count(session, change.target))
     session.execute(sql.SQL("DROP TABLE {}").format(change.target))
     session.execute(sql.SQL("ALTER TABLE {} SET SCHEMA {}").format(change.staging, sql.Identifier(schema)))
@@ -49,24 +46,6 @@ def swap(session: Session, change: Change, *, schema: str, patience: float) -> C
         if late:
             session.execute(statement.encode())
     return changed
-
-
-def _lock(session: Session, target: sql.Identifier, *, patience: float) -> None:
-    deadline = time.monotonic() + patience
-    session.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_SHORT)))
-    while True:
-        try:
-            with session.transaction():
-                session.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(target))
-            break
-        except psycopg.errors.LockNotAvailable as error:
-            if time.monotonic() >= deadline:
-                shown = target.as_string(session)
-                raise UnavailableError(
-                    f"{shown} is being read by {holders(session, shown)}", hint="try again when it is over"
-                ) from error
-            time.sleep(0.1)
-    session.execute("SET LOCAL lock_timeout = 0")
 
 
 def _count(session: Session, relation: sql.Identifier) -> int:

@@ -66,6 +66,7 @@ class Table:
     secret: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     reject_limit: int = 0
+    new_columns: str = "fail"
     comment: str = ""
 
     @property

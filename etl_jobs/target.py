@@ -9,7 +9,7 @@ from psycopg import sql
 from etl_jobs.errors import MisconfiguredError
 from etl_jobs.staging import definitions, identifiers
 from etl_jobs.tables import Table
-from etl_jobs.warehouse import Session
+from etl_jobs.warehouse import Session, lock_alone
 
 _COLUMNS = """
     SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
@@ -44,7 +44,7 @@ def check_target(
             cures.append(f"ADD COLUMN {name} {kind}")
         elif found[column] != kind:
             wrong.append(f"{column!r} is {found[column]}, declared {kind}")
-            cures.append(f"ALTER COLUMN {name} TYPE {kind} USING {name}::{kind}")
+            cures.append(_retype(name, kind))
     for column in found:
         if column not in wanted:
             wrong.append(f"{column!r} is not declared")
@@ -55,6 +55,24 @@ def check_target(
             hint=f"change the catalogue, or run: ALTER TABLE {shown} {', '.join(cures)};",
         )
     _check_key(session, shown, table)
+
+
+def _retype(name: str, kind: str) -> str:
+    return f"ALTER COLUMN {name} TYPE {kind} USING {name}::{kind}"
+
+
+def retyping(session: Session, target: sql.Identifier, column: str, kind: str) -> str:
+    """The statement that gives a column of the target another type, as a hint."""
+    name = sql.Identifier(column).as_string(session)
+    return f"if the source is right, run: ALTER TABLE {target.as_string(session)} {_retype(name, kind)};"
+
+
+def add_columns(session: Session, target: sql.Identifier, kinds: Mapping[str, str], *, patience: float) -> None:
+    """Add empty columns; readers are not kept waiting for more than a moment."""
+    with session.transaction():
+        lock_alone(session, target, patience=patience)
+        for column, kind in kinds.items():
+            session.execute(sql.SQL("ALTER TABLE {} ADD COLUMN {}").format(target, definitions({column: kind})))
 
 
 def _check_key(session: Session, name: str, table: Table) -> None:

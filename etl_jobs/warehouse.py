@@ -19,6 +19,7 @@ Session = Connection[TupleRow]
 _SELECTS_A_SERVER = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE")
 _PREPARING = 7_314_001  # advisory lock: one session at a time makes schemas
 _TARGETS = 7_314_002  # advisory lock class of the targets' locks
+_SHORT = "500ms"  # how long to insist on a lock that readers wait behind
 _SESSION = (
     "SET TimeZone = 'UTC'",
     "SET DateStyle = 'ISO, YMD'",
@@ -122,6 +123,25 @@ def _holder(session: Session, target: str) -> str:
         [_TARGETS, target],
     ).fetchone()
     return str(row[0]) if row else "another session"
+
+
+def lock_alone(session: Session, target: sql.Identifier, *, patience: float) -> None:
+    """Have the relation for this transaction alone. Later readers queue behind us: so we ask in short tries."""
+    deadline = time.monotonic() + patience
+    session.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_SHORT)))
+    while True:
+        try:
+            with session.transaction():
+                session.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(target))
+            break
+        except psycopg.errors.LockNotAvailable as error:
+            if time.monotonic() >= deadline:
+                shown = target.as_string(session)
+                raise UnavailableError(
+                    f"{shown} is being read by {holders(session, shown)}", hint="try again when it is over"
+                ) from error
+            time.sleep(0.1)
+    session.execute("SET LOCAL lock_timeout = 0")
 
 
 def holders(session: Session, relation: str) -> str:

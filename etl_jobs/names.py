@@ -1,0 +1,23 @@
+"""Names as PostgreSQL keeps them: at most 63 bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+LONGEST_NAME = 63
+
+
+def clip(name: str) -> str:
+    """The name as the server cuts it: never within a character."""
+    return name.encode()[:LONGEST_NAME].decode(errors="ignore")
+
+
+def collisions(names: Iterable[str]) -> list[str]:
+    """What to say of names that are the same when they are cut."""
+    seen: dict[str, str] = {}
+    said = []
+    for name in names:
+        other = seen.setdefault(clip(name), name)
+        if other != name:
+            said.append(f"{other!r} and {name!r} are the same name in the first {LONGEST_NAME} bytes")
+    return said

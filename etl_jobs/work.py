@@ -1,0 +1,164 @@
+"""The first half of a load: the source's text into staging, with the types that it is to have, and checked."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from psycopg import sql
+
+from etl_jobs.changes import Change
+from etl_jobs.checks import Found, count_problems, judge
+from etl_jobs.errors import DataRejectedError
+from etl_jobs.infer import cast, infer
+from etl_jobs.parents import parents_keys
+from etl_jobs.places import Places, kept_records
+from etl_jobs.records import rows_of_last_load, target_name, watermark_less_lag
+from etl_jobs.rejects import Rejected, move_bad_rows, unreadable
+from etl_jobs.shape import Shape
+from etl_jobs.sources import Source
+from etl_jobs.staging import Skipped, copy_into, create_staging, identifiers
+from etl_jobs.strategies import Step, part_of
+from etl_jobs.swap import refuse_dependents
+from etl_jobs.tables import HISTORY, Catalogue, Table
+from etl_jobs.target import check_target, columns_of, retyping
+from etl_jobs.warehouse import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """What was copied: the condition it was filtered by, where an increment began, how many bytes were read.
+
+    `rejected` are the records that are not in staging, or no longer; `places` says where its rows come from.
+    """
+
+    part: sql.Composable | None
+    since: str | None
+    bytes: int
+    rejected: tuple[Rejected, ...]
+    places: Places
+    warned: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is to be loaded, and where. `held` are the target's columns with types, empty where it is missing."""
+
+    session: Session
+    catalogue: Catalogue
+    table: Table
+    source: Source
+    held: Mapping[str, str]
+    full: bool
+    wait: float
+
+    @property
+    def name(self) -> str:
+        return target_name(self.catalogue, self.table)
+
+    @property
+    def target(self) -> sql.Identifier:
+        return sql.Identifier(self.catalogue.schema, self.table.name)
+
+    @property
+    def staging(self) -> sql.Identifier:
+        return sql.Identifier(self.catalogue.staging_schema, self.table.name)
+
+    @property
+    def rejects(self) -> sql.Identifier:
+        return sql.Identifier(self.catalogue.schema, self.table.rejects_name)
+
+    def stage(self, header: tuple[str, ...], shape: Shape) -> tuple[Work, Staged]:
+        """Copy the source; returns the work with the types of all columns as well."""
+        beside = self.table.strategy == "replace"  # staging itself becomes the target
+        if beside and self.held:
+            refuse_dependents(self.session, self.target)
+        since = None if self.full or not self.held else watermark_less_lag(self.session, self.name, self.table)
+        part = part_of(self.table, since=since)
+        skipped: list[Skipped] = []
+        with self.session.transaction() if beside else contextlib.nullcontext():
+            create_staging(self.session, self.staging, self.table, first=self.held, logged=beside)
+            self._check_target(shape)
+            sent = self._copy(header, None if shape.unknown else part, skipped, freeze=beside)
+            types = infer(self.session, self.staging, shape.unknown)
+            cast(self.session, self.staging, types)
+            if shape.unknown and part is not None:  # only now its condition can be understood
+                self.session.execute(sql.SQL("DELETE FROM {} WHERE NOT {}").format(self.staging, part))
+        typed = replace(self, table=replace(self.table, columns=self.table.columns | types))
+        if beside or self.table.key:
+            columns = sql.SQL("") if beside else sql.SQL(" ({})").format(identifiers(self.table.key))
+            self.session.execute(sql.SQL("ANALYZE {}").format(self.staging) + columns)
+        rejected, unread = unreadable(self.source, header, skipped, table=self.table)
+        kept = kept_records(self.session, self.source, typed.table, header, part)
+        places = Places(self.source, kept=kept, unread=unread)
+        return typed, Staged(part=part, since=since, bytes=sent, rejected=tuple(rejected), places=places)
+
+    def _check_target(self, shape: Shape) -> None:
+        if self.held:
+            wanted = columns_of(self.session, self.staging) | self._history()
+            new = shape.added if self.table.new_columns == "add" else shape.unknown
+            known = {column: kind for column, kind in wanted.items() if column not in new}
+            check_target(self.session, self.target, self.table, found=self.held, wanted=known)
+
+    def _copy(
+        self, header: tuple[str, ...], part: sql.Composable | None, skipped: list[Skipped], *, freeze: bool
+    ) -> int:
+        try:
+            return copy_into(
+                self.session,
+                self.staging,
+                self.source,
+                header,
+                part=part,
+                freeze=freeze,
+                skipped=skipped if self.table.reject_limit else None,
+                limit=self.table.reject_limit,
+                secret=self.table.secret,
+            )
+        except DataRejectedError as error:
+            column = re.search(r"column '(.+?)'", error.message)
+            if column and column[1] in self.held and not error.hint:
+                error.hint = retyping(self.session, self.target, column[1], "text")
+            raise
+
+    def _history(self) -> dict[str, str]:
+        names = {"timestamptz": "timestamp with time zone"}
+        return {c: names.get(k, k) for c, k in HISTORY.items() if c in self.table.held_columns}
+
+    def check(self, staged: Staged) -> tuple[Staged, Found]:
+        """Raise what is wrong with the rows, or take them out where the catalogue allows it."""
+        parents = parents_keys(self.session, self.catalogue, self.table, self.staging, whole=staged.part is None)
+        found = count_problems(self.session, self.staging, self.table, parents)
+        while self.table.reject_limit:  # a row taken out may have been another one's parent
+            moved, places = move_bad_rows(
+                self.session, self.staging, self.table, parents, places=staged.places, already=len(staged.rejected)
+            )
+            if not moved:
+                break
+            staged = replace(staged, rejected=(*staged.rejected, *moved), places=places)
+            found = count_problems(self.session, self.staging, self.table, parents)
+        warned = judge(
+            self.session,
+            self.staging,
+            self.table,
+            parents,
+            found=found,
+            places=staged.places,
+            rows_before=rows_of_last_load(self.session, self.name),
+        )
+        return replace(staged, warned=tuple(warned)), found
+
+    def step(self, staged: Staged, found: Found) -> Step:
+        """What is left to be done, in one transaction."""
+        columns, key = tuple(self.table.columns), self.table.identity
+        return Step(
+            catalogue=self.catalogue,
+            table=self.table,
+            change=Change(staging=self.staging, target=self.target, columns=columns, key=key),
+            part=staged.part,
+            batch=(found.rows, found.checksum),
+            full=self.full,
+            patience=self.wait,
+        )
