@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +22,11 @@ from etl_jobs.tables import SourceSettings, Table
 from tests.support.jobs import Shop
 from tests.support.servers import database, warehouse
 from tests.support.sources import cut
+
+try:
+    from compression import zstd  # Python 3.14
+except ImportError:
+    from backports import zstd
 
 GOODS = {"id": "integer", "name": "text"}
 COMPRESSED: dict[str, Callable[[bytes], bytes]] = {
