@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,11 +46,23 @@ def state(project: Project, run: int = 1) -> tuple[str, dict[str, str]]:
 
 
 def finish(running: subprocess.Popen[Any]) -> tuple[int, int]:
-    """The exit status, and the most memory in bytes. What it prints is read only after its end."""
-    _, status, usage = os.wait4(running.pid, 0)
-    running.returncode = os.waitstatus_to_exitcode(status)
+    """The exit status, and the most memory in bytes. What it prints is read only after its end.
+
+    (The kernel's ru_maxrss counts what the test's own process had when it forked.)
+    """
+    memory = 0
+    while os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        memory = max(memory, high_water(running.pid))
+        time.sleep(0.01)
+    running.wait()
     running.communicate()
-    return running.returncode, usage.ru_maxrss * 1024
+    return running.returncode, memory
+
+
+def high_water(pid: int) -> int:
+    """The most memory a process has had since it was executed (VmHWM), in bytes; 0 if it is over."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def run_bytes(project: Project, *args: str, **settings: Any) -> subprocess.CompletedProcess[bytes]:

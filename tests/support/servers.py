@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -51,7 +52,20 @@ def entered_by_all() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
+        _remove(folder)
+
+
+def _remove(folder: Path, *, seconds: float = 20.0) -> None:
+    """Remove a folder where a server that was told to stop may still be writing."""
+    limit = time.monotonic() + seconds
+    while True:
+        try:
+            shutil.rmtree(folder)
+            return
+        except OSError:
+            if time.monotonic() > limit:
+                raise
+        time.sleep(0.05)
 
 
 def _roomy() -> bool:
