@@ -202,7 +202,8 @@ async def test_a_change_on_disk_is_noticed_and_the_next_jobs_have_it(bench: Benc
 async def test_a_warm_job_is_stopped_like_any_other(bench: Bench) -> None:
     bench.write(
         "work",
-        "import subprocess, time\nsubprocess.Popen(['sleep', '77'], start_new_session=True)\nprint('up')\ntime.sleep(60)",
+        "import subprocess, time\nsubprocess.Popen(['sleep', '77'], start_new_session=True)\n"
+        "print('up')\ntime.sleep(60)",
     )
     started: asyncio.Event = asyncio.Event()
     control = Control(started=lambda pid: None, reported=lambda metrics: None, output=lambda chunk: started.set())
