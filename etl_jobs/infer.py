@@ -40,7 +40,7 @@ def infer(session: Session, staging: sql.Identifier, columns: Sequence[str]) -> 
     kinds = [_kinds(sql.Identifier(column), session) for column in columns]
     row = session.execute(sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(kinds), staging)).fetchone()
     assert row is not None
-    return dict(zip(columns, map(_type, row), strict=True))
+    return {column: _type(kinds) for column, kinds in zip(columns, row, strict=False)}
 
 
 def cast(session: Session, staging: sql.Identifier, types: dict[str, str]) -> None:

@@ -22,9 +22,16 @@ def main() -> None:
         action="store_true",
         help="read the source from its beginning, whatever the watermark or an earlier load says",
     )
+    parser.add_argument("--explain", action="store_true", help="print what would be done, as SQL, and do nothing")
     options = parser.parse_args()
     catalogue = catalogue_of(options)
     table = catalogue.table(options.id)
+    if options.explain:
+        from etl_jobs.explain import explain
+
+        with connect() as session:
+            print(explain(session, catalogue, table, full=options.full_refresh))
+        return
     with connect() as session:
         loaded = load_table(
             session,

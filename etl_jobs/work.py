@@ -80,7 +80,7 @@ class Work:
         skipped: list[Skipped] = []
         with self.session.transaction() if beside else contextlib.nullcontext():
             create_staging(self.session, self.staging, self.table, first=self.held, logged=beside)
-            self._check_target(shape)
+            self.check_target(shape, like=self.staging)
             sent = self._copy(header, None if shape.unknown else part, skipped, freeze=beside)
             types = infer(self.session, self.staging, shape.unknown)
             cast(self.session, self.staging, types)
@@ -95,9 +95,10 @@ class Work:
         places = Places(self.source, kept=kept, unread=unread)
         return typed, Staged(part=part, since=since, bytes=sent, rejected=tuple(rejected), places=places)
 
-    def _check_target(self, shape: Shape) -> None:
+    def check_target(self, shape: Shape, *, like: sql.Identifier) -> None:
+        """Refuse a target that is not as declared; `like` is a relation with the declared columns."""
         if self.held:
-            wanted = columns_of(self.session, self.staging) | self._history()
+            wanted = columns_of(self.session, like) | self._history()
             new = shape.added if self.table.new_columns == "add" else shape.unknown
             known = {column: kind for column, kind in wanted.items() if column not in new}
             check_target(self.session, self.target, self.table, found=self.held, wanted=known)

@@ -1,0 +1,165 @@
+"""What a load would do, as SQL: the load's own steps, given a session that only writes their statements down."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from psycopg import sql
+
+from etl_jobs.checks import Found, count_problems
+from etl_jobs.infer import infer
+from etl_jobs.places import Places
+from etl_jobs.records import cached_load, declaration, watermark_less_lag
+from etl_jobs.shape import Shape, pinned_columns, shape_of
+from etl_jobs.sources import open_source
+from etl_jobs.staging import check_header, copy_statement, create_staging
+from etl_jobs.strategies import change_target, part_of
+from etl_jobs.swap import refuse_dependents
+from etl_jobs.tables import Catalogue, Table
+from etl_jobs.target import columns_of, create_target
+from etl_jobs.warehouse import Session
+from etl_jobs.work import Staged, Work
+
+_SWAP = (
+    "-- staging gets the target's defaults, constraints, indexes, comments, grants, owner; then, for a moment:\n"
+    "LOCK TABLE {target} IN ACCESS EXCLUSIVE MODE;\n"
+    "DROP TABLE {target};\n"
+    "ALTER TABLE {staging} SET SCHEMA {schema};"
+)
+
+
+def explain(session: Session, catalogue: Catalogue, table: Table, *, full: bool) -> str:
+    """The steps of this load in words and SQL. Reads the source's header and the server's catalogue, changes nothing.
+
+    Raises what the load itself would raise before it reads any rows.
+    """
+    source = open_source(catalogue, table)
+    held = columns_of(session, sql.Identifier(catalogue.schema, table.name))
+    header = check_header(source, table, pinned=pinned_columns(table, held))
+    shape = shape_of(table, header, held)
+    work = Work(session=session, catalogue=catalogue, table=shape.table, source=source, held=held, full=full, wait=0.0)
+    knows = session.execute("SELECT to_regclass('etl.batch') IS NOT NULL").fetchone()
+    known = bool(knows and knows[0]) and bool(held) and not full
+    probe = sql.Identifier("pg_temp", table.name)  # the server's names of the declared types
+    create_staging(session, probe, shape.table, logged=True)
+    work.check_target(shape, like=probe)
+    if held and table.strategy == "replace":
+        refuse_dependents(session, work.target)
+    since = watermark_less_lag(session, work.name, shape.table) if known else None
+    said = [_head(session, work, since=since)]
+    if known and (cached := _cached(session, work, table)):
+        said.append(f"-- Nothing would be done: {cached}. With --full-refresh:")
+    said += ["-- 1. Staging", *_staging(work, shape, header, since=since)]
+    said += ["-- 2. Checks: one statement counts everything", *_checks(work)]
+    said += ["-- 3. One transaction", *_apply(work, shape, since=since)]
+    return "\n".join(said)
+
+
+def _head(session: Session, work: Work, *, since: str | None) -> str:
+    exists = f"has {len(work.held)} columns" if work.held else "does not exist"
+    since_when = f", from {since} on" if since else ""
+    target = work.target.as_string(session)
+    return f"-- {work.table.strategy} of {work.source.name}{since_when} into {target}, which {exists}"
+
+
+def _cached(session: Session, work: Work, table: Table) -> str:
+    parents = [open_source(work.catalogue, work.catalogue.named(r.table)).fingerprint() for r in table.references]
+    declared = declaration(table, parents if table.skip_unchanged else [])
+    found = cached_load(session, work.name, table, fingerprint=work.source.fingerprint(), declared=declared)
+    return found.cached if found else ""
+
+
+def _staging(work: Work, shape: Shape, header: tuple[str, ...], *, since: str | None) -> list[str]:
+    script = _Script(work.session)
+    beside = work.table.strategy == "replace"
+    create_staging(script.session, work.staging, work.table, first=work.held, logged=beside)
+    part = part_of(work.table, since=since)
+    script.execute(
+        copy_statement(
+            work.session,
+            work.staging,
+            work.source,
+            header,
+            part=None if shape.unknown else part,
+            freeze=beside,
+            skips=bool(work.table.reject_limit),
+            limit=work.table.reject_limit,
+        )
+    )
+    if shape.unknown:
+        script.say(f"the types of {', '.join(shape.unknown)} are found in all their values")
+        infer(script.session, work.staging, shape.unknown)
+    return script.lines
+
+
+def _checks(work: Work) -> list[str]:
+    script = _Script(work.session)
+    parents = []
+    for reference in work.table.references:
+        whole = reference.table == work.table.name and part_of(work.table, since=None) is None
+        parents.append(work.staging if whole else sql.Identifier("pg_temp", f"keys of {reference.table}"[:63]))
+    for name in dict.fromkeys(r.table for r in work.table.references):
+        script.say(f"the keys of {name} are read from its source")
+    count_problems(script.session, work.staging, work.table, parents)
+    return script.lines
+
+
+def _apply(work: Work, shape: Shape, *, since: str | None) -> list[str]:
+    script = _Script(work.session)
+    nothing = Found(rows=0, checksum=0, watermark=None, duplicates=0, orphans=(), counts=())
+    staged = Staged(
+        part=part_of(work.table, since=since), since=since, bytes=0, rejected=(), places=Places(work.source)
+    )
+    script.lines.append("BEGIN;")
+    if not work.held:
+        create_target(script.session, work.target, work.table)
+    if work.table.strategy == "replace":
+        names = {"target": work.target, "staging": work.staging, "schema": sql.Identifier(work.catalogue.schema)}
+        script.lines.append(sql.SQL(_SWAP).format(**names).as_string(work.session))
+    else:
+        if shape.added:
+            script.say(f"just before: ALTER TABLE … ADD COLUMN {', '.join(shape.added)}")
+        change_target(script.session, work.step(staged, nothing))
+    if work.table.grows:
+        script.say(f"the watermark moves to the greatest {work.table.watermark}")
+    script.say(f"INSERT INTO etl.load: what was done to {work.name}")
+    if work.table.reject_limit:
+        script.say(f"rejected rows go to {work.rejects.as_string(work.session)}")
+    return [*script.lines, "COMMIT;"]
+
+
+@dataclass(slots=True)
+class _Script:
+    """Stands in for a session: writes statements down, and answers that nothing was found."""
+
+    real: Session
+    lines: list[str] = field(default_factory=list)
+    rowcount: int = 0
+
+    @property
+    def session(self) -> Session:
+        return cast(Session, self)
+
+    @property
+    def info(self) -> Any:
+        return self.real.info
+
+    def say(self, words: str) -> None:
+        self.lines.append(f"-- {words}")
+
+    def execute(self, statement: sql.Composable | str, params: object = None) -> _Script:
+        text = statement if isinstance(statement, str) else statement.as_string(self.real)
+        for value in params if isinstance(params, list | tuple) else ():
+            text = text.replace("%s", sql.Literal(value).as_string(self.real), 1)
+        self.lines.append(" ".join(text.split()) + ";")
+        return self
+
+    def fetchone(self) -> tuple[int, ...]:
+        return (0,) * 500
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        yield

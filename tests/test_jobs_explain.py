@@ -1,0 +1,96 @@
+"""`--explain`: what a load would do, without doing it."""
+
+# ruff: noqa: F401, F811
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.support.jobs import Shop, query, run_job
+from tests.support.servers import database, warehouse
+
+COLUMNS = {"id": "integer", "name": "text"}
+STRATEGIES = {
+    "snapshot": ('key = ["id"]', "MERGE INTO"),
+    "snapshot, rows repeat": ("", "EXCEPT ALL"),
+    "replace": ('key = ["id"]\nstrategy = "replace"', "IN ACCESS EXCLUSIVE MODE"),
+    "slice": ('key = ["id"]\nstrategy = "slice"\nwhere = "id > 1"', "(id > 1) IS TRUE"),
+    "append": ('key = ["id"]\nstrategy = "append"', "ON CONFLICT"),
+    "incremental": ('key = ["id"]\nstrategy = "incremental"\nwatermark = "id"', "IS DISTINCT FROM"),
+    "scd2": ('key = ["id"]\nstrategy = "scd2"', "valid_from"),
+}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, database: str) -> Shop:
+    return Shop(tmp_path, database)
+
+
+def statements(text: str) -> list[str]:
+    lines = (line for line in text.splitlines() if not line.startswith("--"))
+    return [line.rstrip(";") for line in lines if "FROM STDIN" not in line]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_the_steps_are_told_as_statements_that_the_server_understands(shop: Shop, name: str) -> None:
+    settings, said = STRATEGIES[name]
+    shop.table("goods", COLUMNS, settings + '\nchecks = [{ column = "name", accepted = ["a"] }]')
+    shop.file("goods.csv", "id,name\n1,a\n")
+    new = shop.load(0, "--explain")
+    tables = query(shop.dsn, "SELECT count(*) FROM pg_namespace WHERE nspname IN ('shop', 'shop_staging', 'etl')")
+    assert shop.load().status == 0
+    old = shop.load(0, "--explain")
+
+    assert (new.status, old.status) == (0, 0), new.stderr + old.stderr
+    assert tables == [(0,)]
+    assert 'goods.csv into "shop"."goods", which does not exist' in new.stdout
+    assert 'CREATE TABLE "shop"."goods"' in new.stdout
+    assert 'CREATE TABLE "shop"."goods"' not in old.stdout
+    assert said in old.stdout
+    assert query(shop.dsn, "SELECT count(*) FROM etl.load") == [(1,)]
+    with psycopg.connect(shop.dsn, autocommit=True) as session:
+        for statement in statements(old.stdout):
+            session.execute(statement.encode())
+
+
+def test_what_would_be_refused_is_refused(shop: Shop) -> None:
+    shop.table("goods", COLUMNS, 'key = ["id"]')
+    shop.file("goods.csv", "id,name\n1,a\n")
+    shop.load()
+    shop.redeclare(0, '"name" = "text"', '"name" = "date"')
+    ended = shop.load(0, "--explain")
+
+    assert ended.status == 78
+    assert 'ALTER COLUMN "name" TYPE date' in ended.stderr
+
+
+def test_it_says_that_nothing_would_be_done(shop: Shop) -> None:
+    shop.table("goods", COLUMNS, 'key = ["id"]\nskip_unchanged = true')
+    shop.file("goods.csv", "id,name\n1,a\n")
+    shop.load()
+
+    assert "Nothing would be done: the source is unchanged since the load of" in shop.load(0, "--explain").stdout
+
+
+def test_undeclared_columns_references_and_rejects_are_told(shop: Shop) -> None:
+    shop.table("goods", {}, 'key = ["id"]\nrejects = { limit = 5 }\n'
+               'references = [{ columns = ["maker"], table = "makers", to = ["id"] }]')  # fmt: skip
+    shop.table("makers", {"id": "integer"}, 'key = ["id"]')
+    shop.tables[0] = shop.tables[0].replace("columns = {  }\n", "")
+    shop._write()
+    shop.file("goods.csv", "id,maker\n1,1\n")
+    ended = shop.load(0, "--explain")
+
+    assert ended.status == 0, ended.stderr
+    assert "the types of id, maker are found in all their values" in ended.stdout
+    assert "the keys of makers are read from its source" in ended.stdout
+    assert 'rejected rows go to "shop"."goods__rejects"' in ended.stdout
+
+
+def test_the_sample_load_explains_every_table(database: str) -> None:
+    for number in (0, 5, 14, 17, 19):
+        ended = run_job(database, "table", "--id", number, "--explain")
+        assert ended.status == 0, ended.stderr
+        assert ended.stdout.count("\n-- ") >= 3
