@@ -74,7 +74,7 @@ MUTANTS = [
     Mutant("the runner unblocks signals", "signals.py", "signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)", "signal.pthread_sigmask(signal.SIG_UNBLOCK, ())", (MASKS,)),
     Mutant("ignored signals stay ignored", "signals.py", "if signal.getsignal(number) is signal.SIG_IGN:", "if False:", (MASKS,)),
     Mutant("ignored children are looked at again", "__main__.py", "_signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)", "pass", (f"{SURROUNDINGS}where_children_s_ends_are_ignored_their_status_is_known_all_the_same",)),
-    Mutant("signals wait while a run begins", "signals.py", "    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)\n", "    pass\n", (f"{MOMENTS}an_early_ctrl_c_ends_by_its_signal_without_a_traceback",)),
+    Mutant("signals wait while a run begins", "signals.py", "    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)\n", "    pass\n", (f"{MOMENTS}a_ctrl_c_while_a_run_begins_cancels_it",)),
     Mutant("a Ctrl+C during imports is quiet", "__main__.py", "_signal.signal(_signal.SIGINT, _signal.SIG_DFL)", "pass", (f"{MOMENTS}an_early_ctrl_c_ends_by_its_signal_without_a_traceback",)),
     Mutant("a run dies of its signal", "signals.py", "    os.kill(os.getpid(), number)\n", "", trees("TERM", "exec")),
     Mutant("out of memory, jobs go first", "keeper/program.py", "    kernel.offer_to_oom_killer(leader)\n", "", (PRIVATE,)),

@@ -153,6 +153,21 @@ def interrupted_early(place: Place, *, after: Sequence[float]) -> dict[str, Any]
     return {"runs": list(seen.values()), "remembered": [run["state"] for run in past["runs"]]}
 
 
+def interrupted_at_birth(place: Place, *, rounds: int) -> dict[str, Any]:
+    """Runs that get a Ctrl+C in the moment they have a number, when nobody handles it yet."""
+    statuses = []
+    for number in range(1, rounds + 1):
+        running = place.start(number=number)
+        lock = place.folder / ".etl" / "runs" / str(number) / "lock"
+        limit = time.monotonic() + 30
+        while not lock.exists() and time.monotonic() < limit:
+            pass
+        running.send_signal(signal.SIGINT)
+        statuses.append(running.wait(30))
+    past = json.loads(place.ask("history", "-o", "json"))
+    return {"statuses": statuses, "remembered": [run["state"] for run in past["runs"]]}
+
+
 def frozen(place: Place, *, killed: bool) -> dict[str, Any]:
     """The runner is stopped; its job ends meanwhile. Then the runner goes on, or is killed."""
     running = place.start()
@@ -262,6 +277,7 @@ SCENES: dict[str, Callable[..., dict[str, Any]]] = {
     "signalled": signalled,
     "keeper replaced": keeper_replaced,
     "interrupted early": interrupted_early,
+    "interrupted at birth": interrupted_at_birth,
     "shim killed without keeper": shim_killed_without_keeper,
     "supervisors told": supervisors_told,
     "keeper late": keeper_late,

@@ -34,6 +34,14 @@ def test_an_early_ctrl_c_ends_by_its_signal_without_a_traceback(tmp_path: Path, 
     assert set(seen["remembered"]) <= {"cancelled"}  # who came too early to be remembered did nothing
 
 
+def test_a_ctrl_c_while_a_run_begins_cancels_it(tmp_path: Path) -> None:
+    write_pipeline(tmp_path, {"job": "exec sleep 1000"})
+
+    seen = play(tmp_path, "interrupted at birth", rounds=5)
+
+    assert seen == {"statuses": [-signal.SIGINT] * 5, "remembered": ["cancelled"] * 5, "survivors": []}
+
+
 def is_of_the_interpreter(errors: str) -> bool:
     """Whether a Ctrl+C came so early that no line of ours was executed yet: what Python then prints is its own."""
     return "KeyboardInterrupt" in errors and "etl_runner/" not in errors

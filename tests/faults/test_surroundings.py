@@ -33,6 +33,7 @@ OF_THE_C_LIBRARY = 0b11 << 31  # signals 32 and 33: posix_spawn(3) of glibc leav
     [
         ({"ignored": [signal.SIGCHLD]}, 0, 0),
         ({"ignored": [signal.SIGCHLD]}, signal.SIGTERM, -signal.SIGTERM),
+        ({"blocked": [signal.SIGCHLD]}, 0, 0),
         ({"blocked": [signal.SIGTERM]}, signal.SIGTERM, -signal.SIGTERM),
         ({"blocked": [signal.SIGTERM, signal.SIGINT, signal.SIGCHLD]}, signal.SIGINT, -signal.SIGINT),
         ({"ignored": [signal.SIGINT, signal.SIGQUIT]}, signal.SIGINT, 0),  # a shell's &
