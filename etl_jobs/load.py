@@ -25,7 +25,7 @@ from etl_jobs.records import (
 )
 from etl_jobs.rejects import keep_rejected
 from etl_jobs.shape import pinned_columns, shape_of
-from etl_jobs.sources import open_source
+from etl_jobs.sources import open_source, types_of
 from etl_jobs.staging import check_header
 from etl_jobs.strategies import change_target
 from etl_jobs.tables import Catalogue, Table
@@ -96,7 +96,7 @@ class _Load:
     def run(self) -> Loaded:
         started = time.monotonic()
         header = check_header(self.work.source, self.work.table, pinned=pinned_columns(self.work.table, self.work.held))
-        shape = shape_of(self.work.table, header, self.work.held)
+        shape = shape_of(self.work.table, header, self.work.held, own=types_of(self.work.source))
         work, staged = replace(self.work, table=shape.table).stage(header, shape)
         copied = time.monotonic()
         staged, found = work.check(staged)

@@ -21,18 +21,22 @@ class Shape:
     added: tuple[str, ...]
 
 
-def shape_of(table: Table, header: tuple[str, ...], held: Mapping[str, str]) -> Shape:
+def shape_of(
+    table: Table, header: tuple[str, ...], held: Mapping[str, str], *, own: Mapping[str, str] | None = None
+) -> Shape:
     """Settle the columns of a load from the catalogue, the source's header and the target's columns.
+
+    `own` are the types of a source that knows them: they hold where neither the catalogue nor the target has one.
 
     Raises MisconfiguredError where the catalogue speaks of columns that are not there.
     """
-    pinned = pinned_columns(table, held)
-    columns = {c: pinned.get(c, "text") for c in (*pinned, *(h for h in header if h not in pinned))}
+    pinned, own = pinned_columns(table, held), own or {}
+    columns = {c: pinned.get(c) or own.get(c, "text") for c in (*pinned, *(h for h in header if h not in pinned))}
     shaped = replace(table, columns=columns)
     _refuse_absent(shaped)
     return Shape(
         table=shaped,
-        unknown=tuple(c for c in columns if c not in pinned),
+        unknown=tuple(c for c in columns if c not in pinned and c not in own),
         added=tuple(c for c in columns if held and c not in held),
     )
 

@@ -90,6 +90,27 @@ def test_the_source_knows_its_types(there: str) -> None:
     assert source.columns() == ("id", "price", "tags", "at")
 
 
+def test_columns_that_nobody_declared_get_the_sources_types(load: Load, there: str) -> None:
+    query(
+        there,
+        "CREATE TYPE mood AS ENUM ('ok'); CREATE TABLE t (id int, code text, price numeric(12,4), m mood, d date)",
+    )
+    query(there, "INSERT INTO t VALUES (1, '007', 1.5, 'ok', '2026-01-01'), (2, '8', NULL, NULL, NULL)")
+    load.tables.append('[[table]]\nname = "t"\nkey = ["id"]\n')
+
+    ended, again = load.load(), load.load()
+
+    assert (ended.status, again.status) == (0, 0), ended.stderr + again.stderr
+    assert query(load.dsn, "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
+                 " WHERE attrelid = 'shop.t'::regclass AND attnum > 0") == [
+        ("id", "integer"), ("code", "text"), ("price", "numeric(12,4)"), ("m", "text"), ("d", "date"),
+    ]  # fmt: skip
+    assert query(load.dsn, "SELECT t::text FROM shop.t ORDER BY id") == [
+        ("(1,007,1.5000,ok,2026-01-01)",),
+        ("(2,8,,,)",),
+    ]
+
+
 def test_a_value_that_does_not_fit_is_named_with_its_row(load: Load, there: str) -> None:
     query(there, "CREATE TABLE t (id int, word text)")
     query(there, "INSERT INTO t SELECT n, CASE WHEN n = 777 THEN 'x' ELSE n::text END FROM generate_series(1, 2000) n")

@@ -55,6 +55,11 @@ class TypedSource(Source, Protocol):
         ...
 
 
+def types_of(source: Source) -> dict[str, str]:
+    """The types that the source itself knows; empty where it knows none, as text does."""
+    return source.types() if isinstance(source, TypedSource) else {}
+
+
 def open_source(catalogue: Catalogue, table: Table) -> Source:
     """The source of a table, nothing read yet. What a source needs is imported here, where it is chosen."""
     settings = catalogue.source

@@ -56,6 +56,7 @@ class PostgresSource:
         return tuple(found)
 
     def types(self) -> dict[str, str]:
+        """Types that this server has by itself; a column of any other (an enum, an extension's) is text."""
         with self._session() as session:
             return self._types(session)
 
@@ -107,7 +108,8 @@ class PostgresSource:
         assert result is not None
         of = [(result.ftype(n), result.fmod(n)) for n in range(result.nfields)]
         rows = session.execute(
-            "SELECT format_type(t, m) FROM unnest(%s::oid[], %s::int[]) WITH ORDINALITY AS f(t, m, n) ORDER BY n",
+            "SELECT CASE WHEN t < 16384 THEN format_type(t, m) ELSE 'text' END"
+            " FROM unnest(%s::oid[], %s::int[]) WITH ORDINALITY AS f(t, m, n) ORDER BY n",
             [[t for t, _ in of], [m for _, m in of]],
         ).fetchall()
         return {column.name: kind for column, (kind,) in zip(described.description or (), rows, strict=True)}
