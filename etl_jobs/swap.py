@@ -38,8 +38,8 @@ def swap(session: Session, change: Change, *, schema: str, patience: float) -> C
     for _, late, statement in statements:
         if not late:
             session.execute(statement.encode())
-    lock_alone(session, change.target, patience=patience)
     changed = Changed(inserted=_count(session, change.staging), deleted=_count(session, change.target))
+    lock_alone(session, change.target, patience=patience)
     session.execute(sql.SQL("DROP TABLE {}").format(change.target))
     session.execute(sql.SQL("ALTER TABLE {} SET SCHEMA {}").format(change.staging, sql.Identifier(schema)))
     for _, late, statement in statements:
