@@ -138,8 +138,10 @@ def _executor(
 
         yield LocalExecutor(masker=masker)
         return
+    from etl_runner.executors.groups import find_groups
     from etl_runner.executors.keeper import KeeperExecutor
 
+    has_limits = any(job.memory is not None or job.pids is not None for job in plan.jobs)
     executor = KeeperExecutor(
         trouble=opened.home.trouble,
         locks=locks,
@@ -147,6 +149,7 @@ def _executor(
         root=str(opened.root),
         env=base_environment(env),
         masker=masker,
+        groups=find_groups() if has_limits else None,  # now: our own group can be left only while we are alone in it
     )
     with closing(executor):
         executor.prepare()

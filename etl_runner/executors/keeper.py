@@ -16,7 +16,7 @@ from typing import Any
 from etl_runner import keeper
 from etl_runner.control import Control
 from etl_runner.events import AttemptExited
-from etl_runner.executors.groups import Groups, find_groups
+from etl_runner.executors.groups import Groups
 from etl_runner.executors.lifeline import Shim
 from etl_runner.executors.logfile import LogFile
 from etl_runner.executors.orphans import Orphans
@@ -37,7 +37,8 @@ class KeeperExecutor:
     `locks` are descriptors of flocks: the keeper and its shims hold them too, so that they live as long as the last
     process tree. `trouble` is the file for what a supervisor says when it breaks. With `preload`, orders of the form
     `python -m …` start from an interpreter that has these modules imported; `root` is the folder of the project's own,
-    `env` the environment to import them in. What `masker` hides is in no log. To be closed at the end.
+    `env` the environment to import them in. What `masker` hides is in no log. `groups` is where trees
+    get control groups, if they have limits. To be closed at the end.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class KeeperExecutor:
         root: str = "/",
         env: Mapping[str, str] | None = None,
         masker: Masker | None = None,
+        groups: Groups | None = None,
     ) -> None:
         ours: dict[str, Any] = {"locks": locks, "orphans": Orphans(), "trouble": trouble}
         self._cold = Supervision([sys.executable, "-I", "-S", PROGRAM], **ours)
@@ -58,7 +60,7 @@ class KeeperExecutor:
             command = [sys.executable, PROGRAM]
             self._warm = Supervision(command, words=[root, *preload], env=env, **ours)
         self._masker = masker or Masker()
-        self._groups: Groups | None = None
+        self._groups = groups
         self._numbers = count(1)
 
     async def run(self, order: Order, control: Control) -> AttemptExited:
@@ -117,8 +119,6 @@ class KeeperExecutor:
         """How the shim is to limit the tree: by a control group, else the memory of each process."""
         if order.memory is None and order.pids is None:
             return {}
-        if self._groups is None:
-            self._groups = find_groups()
         can = self._groups.controllers if self._groups else frozenset()
         group = {
             "parent": str(self._groups.folder) if self._groups else "",
