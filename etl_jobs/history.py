@@ -18,7 +18,7 @@ _CLOSE = (
     "WITH closed AS (UPDATE {target} AS t SET valid_to = {instant}, is_current = false"
     " WHERE t.is_current AND NOT EXISTS (SELECT FROM {staging} AS s WHERE {same_key}{same_values})"
     " RETURNING {key})"
-    " SELECT count(*), count(*) FILTER (WHERE EXISTS (SELECT FROM {staging} AS s WHERE {same_key_closed})) FROM closed"
+    " SELECT count(*), count({one_of_key}) FROM closed LEFT JOIN {staging} AS s ON {same_key_closed}"
 )
 _OPEN = (
     "INSERT INTO {target} ({columns}, valid_from, valid_to, is_current)"
@@ -43,6 +43,7 @@ def keep_history(session: Session, change: Change) -> Changed:
             key=identifiers(change.key, of="t"),
             same_key=equal(change.key, "t", "s"),
             same_values=same,
+            one_of_key=sql.Identifier("s", change.key[0]),
             same_key_closed=equal(change.key, "closed", "s"),
         )
     ).fetchone()

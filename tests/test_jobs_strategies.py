@@ -226,3 +226,13 @@ def test_load_records_of_an_older_version_get_what_is_new(shop: Shop) -> None:
     query(shop.dsn, "DROP TABLE etl.batch")
 
     assert loaded(shop, "1,a") == (1, 0, 0, 0)
+
+
+def test_a_history_of_many_changes_takes_no_time_that_grows_with_their_square(shop: Shop) -> None:
+    shop.table("goods", GOODS, 'key = ["id"]\nstrategy = "scd2"')
+    for name in "ab":
+        shop.file("goods.csv", HEAD + "".join(f"{n},{name}\n" for n in range(40_000)))
+        ended = shop.load(PGOPTIONS="-c statement_timeout=8s")
+        assert ended.status == 0, ended.stderr
+
+    assert counts(ended) == (40_000, 0, 40_000, 0)
