@@ -14,7 +14,7 @@ from etl_jobs.infer import infer
 from etl_jobs.places import Places
 from etl_jobs.records import cached_load, declaration, watermark_less_lag
 from etl_jobs.shape import Shape, pinned_columns, shape_of
-from etl_jobs.sources import open_source
+from etl_jobs.sources import open_source, types_of
 from etl_jobs.staging import check_header, copy_statement, create_staging
 from etl_jobs.strategies import change_target, part_of
 from etl_jobs.swap import refuse_dependents
@@ -39,7 +39,7 @@ def explain(session: Session, catalogue: Catalogue, table: Table, *, full: bool)
     source = open_source(catalogue, table)
     held = columns_of(session, sql.Identifier(catalogue.schema, table.name))
     header = check_header(source, table, pinned=pinned_columns(table, held))
-    shape = shape_of(table, header, held)
+    shape = shape_of(table, header, held, own=types_of(source))
     work = Work(session=session, catalogue=catalogue, table=shape.table, source=source, held=held, full=full, wait=0.0)
     knows = session.execute("SELECT to_regclass('etl.batch') IS NOT NULL").fetchone()
     known = bool(knows and knows[0]) and bool(held) and not full
