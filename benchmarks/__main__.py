@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import dispatch, loading, preload, shape, startup
+from benchmarks import dispatch, loading, memory, preload, shape, startup
 from benchmarks.measure import BenchmarkError, Result, Row
 
 BENCHES: dict[str, Callable[..., Result]] = {
@@ -22,6 +22,7 @@ BENCHES: dict[str, Callable[..., Result]] = {
     "copy": loading.bench,
     "startup": startup.bench,
     "preload": preload.bench,
+    "memory": memory.bench,
 }
 HEADER = ("what", "ours", "peer", "theirs", "ratio", "target", "")
 

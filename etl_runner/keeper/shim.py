@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import select
 import signal
@@ -11,12 +10,15 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 from etl_runner.keeper import kernel, wire
 from etl_runner.keeper.program import StartError
 from etl_runner.keeper.tree import Tree
 from etl_runner.keeper.warm import Stock
+
+TYPE_CHECKING = False  # as typing's, which takes a megabyte and 3 ms to import
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Shim:
@@ -128,6 +130,8 @@ class Shim:
 
 def _write_result(path: str, message: dict[str, Any]) -> None:
     """Leave the end of an attempt for whoever asks later; whole or not at all."""
+    import json  # seldom needed: not for every supervisor
+
     new = f"{path}.new"
     with suppress(OSError):
         os.makedirs(os.path.dirname(path), exist_ok=True)
