@@ -162,13 +162,7 @@ class Record(Struct, frozen=True, kw_only=True):
     event: Event
 
 
-_encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
-
-
-def encode_event(event: Event) -> str:
-    """The JSON text of an event, as the ledger stores it."""
-    return _encoder.encode(event).decode()
 
 
 def decode_event(text: str | bytes) -> Event:

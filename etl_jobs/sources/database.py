@@ -79,8 +79,7 @@ class DatabaseSource:
         return None
 
     def place(self, *, record: int | None = None, line: int | None = None) -> str:
-        where = f"row {record:,}" if record is not None else self._trail.at_line(line or 1)
-        return f"{self.name}, {where}"
+        return f"{self.name}, {self._trail.where(record=record, line=line)}"
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlalchemy.Connection]:

@@ -36,12 +36,12 @@ class HttpSource:
         named = own.get("paths", {})
         self._paths = {c: path_of(named[c]) if c in named else (c,) for c in table.columns}
         self.name = without_secrets(self._url)
-        self._trail = Trail()
+        self._trail = Trail("record")
         self._first: httpx.Response | None = None
 
     def columns(self) -> tuple[str, ...]:
         """Asks for the first page, which is kept for the next `blocks`: are the declared columns in it?"""
-        self._trail = Trail()
+        self._trail = Trail("record")
         with self._client() as client:
             request = self._paging.start(self._url, self._parameters)
             self._first = client.get(request.url, request.parameters)
@@ -49,7 +49,7 @@ class HttpSource:
         return tuple(self._columns)
 
     def blocks(self) -> Iterator[bytes]:
-        self._trail = Trail()
+        self._trail = Trail("record")
         arrays = are_arrays(self._columns)
         yield header(self._columns)
         with self._client() as client:
@@ -66,8 +66,7 @@ class HttpSource:
         return None
 
     def place(self, *, record: int | None = None, line: int | None = None) -> str:
-        where = f"record {record:,}" if record is not None else self._trail.at_line(line or 1).replace("row", "record")
-        return f"{self.name}, {where}"
+        return f"{self.name}, {self._trail.where(record=record, line=line)}"
 
     def _client(self) -> Client:
         return Client(

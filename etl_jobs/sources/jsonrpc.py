@@ -118,11 +118,11 @@ class JsonRpcSource:
         self._paths = {c: path_of(named[c]) if c in named else (c,) for c in table.columns}
         self._fields = list(dict.fromkeys(str(path[0]) for path in self._paths.values()))
         self.name = f"{without_secrets(settings.url)} {self._model}"
-        self._trail = Trail()
+        self._trail = Trail("record")
 
     def columns(self) -> tuple[str, ...]:
         """Logs in and asks the model for its fields."""
-        self._trail = Trail()
+        self._trail = Trail("record")
         with self._client() as client:
             known = Erp(client, self._url, **self._login).fields(self._model)
         unknown = [f"{field!r}{guess(field, known)}" for field in self._fields if field not in known]
@@ -131,7 +131,7 @@ class JsonRpcSource:
         return tuple(self._columns)
 
     def blocks(self) -> Iterator[bytes]:
-        self._trail = Trail()
+        self._trail = Trail("record")
         arrays, clean = are_arrays(self._columns), [_cleaner(kind) for kind in self._columns.values()]
         yield header(self._columns)
         with self._client() as client:
@@ -148,8 +148,7 @@ class JsonRpcSource:
         return None
 
     def place(self, *, record: int | None = None, line: int | None = None) -> str:
-        where = f"record {record:,}" if record is not None else self._trail.at_line(line or 1).replace("row", "record")
-        return f"{self.name}, {where}"
+        return f"{self.name}, {self._trail.where(record=record, line=line)}"
 
     def _client(self) -> Client:
         return Client(self.name, patience=self._patience, read=lambda: str(self._trail) if self._trail.records else "")

@@ -78,8 +78,7 @@ class PostgresSource:
         return int(row[0]) if row and row[0] is not None else None
 
     def place(self, *, record: int | None = None, line: int | None = None) -> str:
-        where = f"row {record:,}" if record is not None else self._trail.at_line(line or 1)
-        return f"{self.name}, {where}"
+        return f"{self.name}, {self._trail.where(record=record, line=line)}"
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[Session]:

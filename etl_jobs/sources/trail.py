@@ -6,9 +6,10 @@ _HEADER_LINES = 1
 
 
 class Trail:
-    """Counts records and lines block by block; a few bytes for every block."""
+    """Counts records and lines block by block; a few bytes for every block. `word` is what a record is called."""
 
-    def __init__(self) -> None:
+    def __init__(self, word: str = "row") -> None:
+        self._word = word
         self.records = 0
         self.bytes = 0
         self._ends: list[tuple[int, int]] = []  # after every block: lines and records so far, without the header
@@ -20,6 +21,10 @@ class Trail:
         lines = self._ends[-1][0] if self._ends else 0
         self._ends.append((lines + block.count(b"\n"), self.records))
 
+    def where(self, *, record: int | None, line: int | None) -> str:
+        """What a message calls a record, known by its number or by a line of the text."""
+        return f"{self._word} {record:,}" if record is not None else self.at_line(line or 1)
+
     def at_line(self, line: int) -> str:
         """The record a line of the text belongs to; a range where values with line ends make it uncertain."""
         wanted = line - _HEADER_LINES
@@ -27,10 +32,10 @@ class Trail:
         for lines, records in self._ends:
             if wanted <= lines:
                 if lines - lines_before == records - records_before:
-                    return f"row {records_before + wanted - lines_before:,}"
-                return f"rows {records_before + 1:,}–{records:,}"
+                    return f"{self._word} {records_before + wanted - lines_before:,}"
+                return f"{self._word}s {records_before + 1:,}–{records:,}"
             lines_before, records_before = lines, records
-        return f"row {max(records_before, 0) + 1:,}"
+        return f"{self._word} {max(records_before, 0) + 1:,}"
 
     def __str__(self) -> str:
         return f"{self.records:,} rows ({self.bytes:,} bytes)"
