@@ -78,6 +78,13 @@ def test_what_failed_timed_out_or_was_blocked_is_run_again_and_nothing_else(fail
     assert (events[0]["retry_of"], events[-1]["exit"]) == (1, 0)
 
 
+def test_a_retry_may_have_other_workers_than_its_run(failed: Project) -> None:
+    events = failed.events("retry", "--workers", "1")
+
+    assert events[0]["workers"] == 1
+    assert outcomes(events) == dict.fromkeys(["table-1", "table-2", "marts", "report"], "succeeded")
+
+
 def test_needs_hold_also_over_jobs_that_are_done(tmp_path: Path) -> None:
     text = '[defaults]\nshell = true\n[jobs.load]\nrun = "test -e cured && sleep 0.3 && touch loaded"\n'
     text += '[jobs.cleanup]\nneeds = ["load"]\nwhen = "always"\nrun = "true"\n'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
+from msgspec.structs import replace
 
 from etl_runner.cli.context import Opened, find_config, open_pipeline
 from etl_runner.cli.exclusive import IfRunning, exclusive, if_running_option, note
@@ -27,10 +28,18 @@ class Left(NamedTuple):
 @click.command()
 @click.argument("run", type=click.IntRange(min=1), required=False)
 @click.option("--from", "origins", multiple=True, metavar="JOB", help="Also this job, and all that needs it.")
+@click.option("-w", "--workers", type=click.IntRange(min=1), envvar="ETL_RUN_WORKERS", help="Jobs at once.")
 @click.option("--dry-run", is_flag=True, envvar="ETL_RUN_DRY_RUN", help="Show the plan, run nothing.")
 @if_running_option
 @common_options
-def retry(settings: Settings, run: int | None, origins: tuple[str, ...], dry_run: bool, if_running: IfRunning) -> int:
+def retry(
+    settings: Settings,
+    run: int | None,
+    origins: tuple[str, ...],
+    workers: int | None,
+    dry_run: bool,
+    if_running: IfRunning,
+) -> int:
     """Run again what failed, timed out, was blocked, cancelled or lost in RUN, and nothing else.
 
     RUN is the last run of this pipeline if none is named. Its own plan is used; the values of environments, which are
@@ -40,7 +49,7 @@ def retry(settings: Settings, run: int | None, origins: tuple[str, ...], dry_run
     if dry_run:
         from etl_runner.cli.plan import show_plan
 
-        left = _left(opened, settings, run, origins)
+        left = _left(opened, settings, run, origins, workers)
         if left.plan.jobs or settings.json:
             show_plan(opened, left.plan, settings)
         _tell(left, settings)
@@ -48,7 +57,7 @@ def retry(settings: Settings, run: int | None, origins: tuple[str, ...], dry_run
     with exclusive(opened.home, opened.pipeline.name, settings, if_running=if_running) as lock:
         if lock is None:
             return 0
-        left = _left(opened, settings, run, origins)
+        left = _left(opened, settings, run, origins, workers)
         _tell(left, settings)
         if not left.plan.jobs:
             return 0
@@ -72,15 +81,19 @@ def _open(settings: Settings, run: int | None) -> Opened:
     return open_pipeline(settings)
 
 
-def _left(opened: Opened, settings: Settings, run: int | None, origins: tuple[str, ...]) -> Left:
-    """What is left of the run that is meant. Raises UsageError, or RunLockedError if it is going on."""
+def _left(opened: Opened, settings: Settings, run: int | None, origins: tuple[str, ...], workers: int | None) -> Left:
+    """What is left of the run that is meant, for as many workers as it had unless others are wanted.
+
+    Raises UsageError, or RunLockedError if it is going on.
+    """
     from etl_runner.ledger import LedgerReader, RunState
 
     with LedgerReader.open(opened.home.ledger) as reader:
         number = _chosen(reader, opened, settings, run)
         if reader.run(number).state is RunState.RUNNING:
             raise RunLockedError(f"run {number} is going on", hint=f"end it: etl-run stop {number}")
-        return _left_of(reader, opened, number, origins)
+        left = _left_of(reader, opened, number, origins)
+    return left._replace(plan=replace(left.plan, workers=workers)) if workers else left
 
 
 def _chosen(reader: LedgerReader, opened: Opened, settings: Settings, run: int | None) -> int:
