@@ -55,5 +55,22 @@ def secrets_in(variables: Iterable[tuple[str, str]], named: Sequence[str] = ()) 
     return found
 
 
+def variables_in(command: Iterable[str]) -> set[tuple[str, str]]:
+    """What a command says by names: `--api-key=x`, `--api-key x`, `PGPASSWORD=x`; and its words, without any.
+
+    Words inside a word, as a shell would see them, are looked at, too; what the shell is to fill in is no value.
+    """
+    texts = tuple(command)
+    words = [word for text in texts for word in text.split()]
+    found = {("", text) for text in texts}
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name.startswith("-") or (equals and name.isupper()):
+            name, value = name.lstrip("-").replace("-", "_"), (value if equals else following).strip("\"'")
+            if name and value and not value.startswith(("-", "$")):
+                found.add((name, value))
+    return found
+
+
 def _is_named(name: str, named: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, glob) for glob in named)
+    return bool(name) and any(fnmatchcase(name, glob) for glob in named)

@@ -20,6 +20,7 @@ from etl_runner.cli.options import Settings
 from etl_runner.environment import application_name, base_environment, started_by, warehouse_environment
 from etl_runner.errors import WarehouseError
 from etl_runner.events import RunStarted
+from etl_runner.hiding import hidden, masker_of
 from etl_runner.journal import Sink
 from etl_runner.ledger import Ledger, LedgerReader, PipelineLock, hold_run_lock, prune
 from etl_runner.masking import Masker
@@ -27,7 +28,6 @@ from etl_runner.model import Order, Plan
 from etl_runner.paths import Home
 from etl_runner.runner import Executor, Runner
 from etl_runner.scheduler import Scheduler
-from etl_runner.secrecy import secrets_in
 from etl_runner.signals import interrupting_signals
 from etl_runner.streams import silence
 
@@ -59,10 +59,12 @@ def execute(
         with interrupting_signals():  # then, until the runner's loop, a Ctrl+C waits: nothing is left half-done
             ledger = stack.enter_context(Ledger.open(home.ledger))
             env = stack.enter_context(_warehouse(plan, home, settings))
-        masker = _masker(plan, env)
+        masker = masker_of(plan, env=env, params=opened.pipeline.params)
         locks = [lock.fd]
         run = ledger.begin(
-            plan, datetime.now(UTC), claim=lambda run: locks.append(stack.enter_context(hold_run_lock(home, run)))
+            hidden(plan, masker),
+            datetime.now(UTC),
+            claim=lambda run: locks.append(stack.enter_context(hold_run_lock(home, run))),
         )
         lock.tell(run)
         _link_latest(home, run)
@@ -120,12 +122,6 @@ def _warehouse(plan: Plan, home: Home, settings: Settings) -> Iterator[Mapping[s
         click.echo("etl-run: making the embedded PostgreSQL (only this once)", err=True)
     with EmbeddedPostgres(home.postgres).hold() as server:
         yield {**os.environ, "DATABASE_URL": server.url}
-
-
-def _masker(plan: Plan, env: Mapping[str, str]) -> Masker:
-    """What hides the secrets of all jobs: one may print another's."""
-    variables = {pair for job in plan.jobs for pair in job.env.items()} | set(env.items())
-    return Masker(secrets_in(variables, plan.secrets))
 
 
 @contextmanager

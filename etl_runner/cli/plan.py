@@ -45,7 +45,10 @@ def plan(
 
 
 def show_plan(opened: Opened, plan: Plan, settings: Settings, *, form: str | None = None) -> None:
-    """Print a plan: as a tree, or as JSON if the settings say so, or in the given form."""
+    """Print a plan, its secrets hidden: as a tree, or as JSON if the settings say so, or in the given form."""
+    from etl_runner.hiding import hidden, masker_of
+
+    plan = hidden(plan, masker_of(plan, env=os.environ, params=opened.pipeline.params))
     match form or ("json" if settings.json else "tree"):
         case "mermaid":
             from etl_runner.pipeline.graphs import draw_mermaid

@@ -115,6 +115,7 @@ def _chosen(reader: LedgerReader, opened: Opened, settings: Settings, run: int |
 
 def _left_of(reader: LedgerReader, opened: Opened, number: int, origins: tuple[str, ...]) -> Left:
     from etl_runner.events import JobFinished
+    from etl_runner.hiding import params_known, revealed
     from etl_runner.ledger.results import ended_well
     from etl_runner.pipeline.select import downstream
     from etl_runner.report.choice import choose_jobs
@@ -127,8 +128,15 @@ def _left_of(reader: LedgerReader, opened: Opened, number: int, origins: tuple[s
     again = {job.name for origin in origins for job in choose_jobs(plan, origin, run=number)}
     names = left_over(plan, ends, good=good) | downstream(plan, again)
     pipeline = opened.pipeline
-    now = pipeline.plan(params={name: value for name, value in plan.params.items() if name in pipeline.params})
-    notes = [f"{_names(good - names)} ended well after the run was lost: not run again"] if good - names else []
+    params = params_known(plan.params)
+    now = pipeline.plan(params={name: value for name, value in params.items() if name in pipeline.params})
+    plan = revealed(plan, names, now=now)
+    notes = [
+        f"--param {name} was secret and is not remembered: the file's is used"
+        for name in plan.params
+        if name not in params
+    ]
+    notes += [f"{_names(good - names)} ended well after the run was lost: not run again"] if good - names else []
     if changed := differences(plan, names, now=now):
         notes.append(_changed(changed, number, opened))
     return Left(number, rerun(plan, names, now=now), notes)
