@@ -48,6 +48,18 @@ def test_what_is_no_secret_or_no_word_of_the_command_is_fine(file: str, env: dic
     assert problems_of(file, env=env) == []
 
 
+@pytest.mark.parametrize("secrets", ["", '[pipeline]\nsecrets = "pin"\n'])
+def test_a_secret_parameter_in_a_command_is_a_problem(secrets: str) -> None:
+    name = "pin" if secrets else "api_key"
+
+    problems = problems_of(f'{secrets}[params]\n{name} = ""\n[jobs.a]\nrun = "load {{{name}}}"')
+
+    said = f"{name} is secret, and everybody on a machine can read the commands that run there"
+    cure = f'give it to the job in its environment: env = {{ {name.upper()} = "{{{name}}}" }}'
+    line, width = (6, 5) if secrets else (4, 9)
+    assert problems == [f"{line}:13+{width} jobs.a.run: {said} | {cure}"]
+
+
 def test_the_plan_names_the_secrets_beside_the_usual_ones() -> None:
     assert plan_of('[pipeline]\nsecrets = ["PIN", "ERP_*"]\n[jobs.a]\nrun = "x"').secrets == ("PIN", "ERP_*")
 

@@ -142,6 +142,7 @@ class TextReader:
     def _check_secrets(self, path: Path, source: Texts) -> None:
         """Add a problem for every secret in a command: its words are no secret on any machine."""
         self._check_passwords(path, source)
+        self._check_params(path, source)
         if not any(map(_variables, source.run)):
             return
         named = texts(self.spec.pipeline.secrets)
@@ -163,6 +164,14 @@ class TextReader:
             if _has_password(pieces):
                 said = "there is a password in it, and everybody on a machine can read the commands that run there"
                 self.source.add(path, said, "put it into a variable, which the job reads itself")
+
+    def _check_params(self, path: Path, source: Texts) -> None:
+        params, named = self.spec.params, texts(self.spec.pipeline.secrets)
+        used = {param for pieces in source.run for param in params_in(pieces) if param in params}
+        for param in sorted(param for param in used if is_secret(param, str(params[param]), named)):
+            said = f"{param} is secret, and everybody on a machine can read the commands that run there"
+            cure = f'give it to the job in its environment: env = {{ {param.upper()} = "{{{param}}}" }}'
+            self.source.add(path, said, cure, token=f"{{{param}}}")
 
     def _unset_cure(self, variable: str) -> str:
         if variable in WHILE_RUNNING or (variable == "DATABASE_URL" and self.spec.pipeline.warehouse):
