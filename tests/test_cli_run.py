@@ -403,6 +403,7 @@ def test_run_all_etls_is_etl_run_all(tmp_path: Path) -> None:
 
     events = [json.loads(line) for line in ended.stdout.splitlines()]
     assert (ended.returncode, events[0]["workers"], events[0]["jobs"]) == (0, 2, 1)
+    assert events[0]["command"][:3] == ["etl-run", "all", "--workers"]
 
 
 def test_latest_points_at_the_last_run(tmp_path: Path) -> None:

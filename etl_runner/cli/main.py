@@ -140,10 +140,11 @@ def _asks_for_json(words: list[str]) -> bool:
 def main(*before: str, script: str | None = None) -> NoReturn:
     """Run the command line, `before` in front of its words, in the folder of `script` if there is one, and exit."""
     complete_streams()
+    sys.argv[1:1] = before
     if script:
         os.chdir(os.path.dirname(os.path.abspath(script)))  # noqa: PTH100, PTH120
     try:
-        status = _run([*before, *sys.argv[1:]])
+        status = _run(sys.argv[1:])
         if error := flush(sys.stdout):
             raise error
     except (click.Abort, KeyboardInterrupt):

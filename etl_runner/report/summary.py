@@ -64,18 +64,23 @@ def failures(timeline: Timeline, *, home: Home, look: Look, cwd: Path) -> Iterat
 
     Jobs that end in the same words, as when a source is missing, are told once.
     """
-    failed = [t for t in timeline.tracks.values() if t.tries and t.outcome is not None and t.outcome.is_failure]
-    alike = _alike(timeline, failed[:MOST_COMPARED], home=home)
-    for first, *others in alike[:MOST_TAILS]:
+    alike, untold = alike_failures(timeline, home=home)
+    for first, *others in alike:
         yield from _failure(timeline, first, home=home, look=look, cwd=cwd)
         if others:
             same = words.names([other.job.name for other in others], most=5)
             yield from ([(f"  {row}", "dim")] for row in words.fold(f"the same: {same}", look.width - 2))
         yield []
-    untold = len(failed) - sum(map(len, alike[:MOST_TAILS]))
     if untold:
         yield [(f"{look.glyphs.more} and {untold:,} more failed: etl-run show {timeline.run}", "dim")]
         yield []
+
+
+def alike_failures(timeline: Timeline, *, home: Home) -> tuple[list[list[Track]], int]:
+    """The failed jobs worth telling, those that ended in the same words together; and how many there are besides."""
+    failed = [t for t in timeline.tracks.values() if t.tries and t.outcome is not None and t.outcome.is_failure]
+    alike = _alike(timeline, failed[:MOST_COMPARED], home=home)[:MOST_TAILS]
+    return alike, len(failed) - sum(map(len, alike))
 
 
 def _alike(timeline: Timeline, failed: Iterable[Track], *, home: Home) -> list[list[Track]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ETL_RUN = (sys.executable, "-m", "etl_runner")
-_OURS = ("ETL_", "NO_COLOR", "CI", "GITHUB_ACTIONS", "COLUMNS", "JOURNAL_STREAM", "PG", "DATABASE_URL", "INVOCATION_ID")
+_OURS = ("ETL_", "NO_COLOR", "CI", "GITHUB_", "COLUMNS", "JOURNAL_STREAM", "PG", "DATABASE_URL", "INVOCATION_ID")
 
 
 def clean_env(**extra: str) -> dict[str, str]:
