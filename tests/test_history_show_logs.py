@@ -365,6 +365,61 @@ def test_show_says_lost_of_what_nobody_saw_the_end_of(home: Home) -> None:
     assert "lost" in etl_run(home, "show", "b").stdout
 
 
+def write_result(home: Home, pen: Pen, name: str, attempt: int, **ended: object) -> None:
+    """What a supervisor leaves when its runner is gone."""
+    path = home.result(pen.run, name, attempt)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fields: dict[str, object] = {
+        "exit": 0,
+        "signal": None,
+        "seconds": 4.5,
+        "cpu_seconds": 0.1,
+        "stopped": False,
+        "unkillable": [],
+    }
+    path.write_text(json.dumps({"ended": {**fields, "out_of_memory": False, "left": 0, **ended}}))
+    os.utime(path, (when := (pen.now + timedelta(seconds=9)).timestamp(), when))
+
+
+def test_show_of_a_lost_run_has_the_ends_its_runner_did_not_hear_of(home: Home) -> None:
+    lost = plan("good", job("bad", retry=Retry(count=2)), "stopped", "unkillable", "waiting")
+    with Ledger.open(home.ledger) as ledger:
+        pen = Pen(ledger, lost)
+        pen.write(started(lost))
+        for name in ("good", "bad", "stopped", "unkillable"):
+            pen.write(AttemptStarted(job=name, attempt=1, pid=1))
+    write_result(home, pen, "good", 1)
+    write_result(home, pen, "bad", 2, exit=3)
+    write_result(home, pen, "stopped", 1, exit=None, signal=15, stopped=True)
+    write_result(home, pen, "unkillable", 1, unkillable=[17])
+
+    shown = document(home, "show")
+    (run,) = document(home, "history")["runs"]
+    lines = etl_run(home, "show").stdout
+
+    states = {"good": "succeeded", "bad": "failed", "stopped": "lost", "unkillable": "lost", "waiting": "lost"}
+    assert {job["job"]: job["state"] for job in shown["jobs"]} == states
+    assert shown["jobs"][0]["attempts"][0]["seconds"] == 4.5
+    assert [job["seconds"] for job in shown["jobs"]] == [4.5, 4.5, 4.5, 0, 0]
+    assert (run["state"], run["counts"], run["seconds"]) == ("lost", {"succeeded": 1, "failed": 1, "lost": 3}, 9)
+    assert "? lost, 1 ok" in lines
+    assert "LOST  1 ok · 1 failed · 3 lost" in lines
+    assert "exit 3" in lines
+    assert "lost: stopped when its runner was gone" in etl_run(home, "show", "stopped").stdout
+    assert "succeeded, 4.5s" in etl_run(home, "show", "good").stdout
+
+
+def test_an_end_that_was_recorded_is_not_taken_from_what_was_written_down(home: Home) -> None:
+    with Ledger.open(home.ledger) as ledger:
+        pen = running(home, ledger, "a")
+        pen.write(AttemptStarted(job="a", attempt=1, pid=1), AttemptExited(job="a", attempt=1, seconds=2.0, exit=3))
+    write_result(home, pen, "a", 1, exit=3)
+
+    (shown,) = document(home, "show")["jobs"]
+
+    assert (shown["state"], shown["attempts"][0]["seconds"]) == ("failed", 2.0)
+
+
 def test_show_of_a_run_that_is_going_on_shows_it_so_far(home: Home) -> None:
     with Ledger.open(home.ledger) as ledger:
         pen = running(home, ledger, "a", "b", "c")

@@ -330,6 +330,11 @@ def test_a_job_that_ended_well_after_its_runner_was_killed_is_not_run_again(tmp_
     assert ended.returncode == 0
     assert "a ended well after the run was lost: not run again" in ended.stderr
     assert ran(tmp_path) == {"a": 1, "b": 0}
+    lost = json.loads(project.run("show", "1", "-o", "json").stdout)
+    assert (lost["run"]["counts"], [job["state"] for job in lost["jobs"]]) == (
+        {"succeeded": 1, "lost": 1},
+        ["succeeded", "lost"],
+    )
 
 
 def killed(folder: Path) -> Project:

@@ -57,7 +57,7 @@ def _run(reader: LedgerReader, number: int, settings: Settings, *, everything: b
     from etl_runner.report.show import run_lines, timeline_of
 
     run, now = reader.run(number), datetime.now(UTC)
-    timeline = timeline_of(run, reader.plan(number), reader.records(number), now=now)
+    timeline = timeline_of(run, reader.plan(number), reader.records(number), home=reader.home, now=now)
     answer(
         settings,
         lines=lambda look: run_lines(
@@ -74,7 +74,7 @@ def _some_jobs(reader: LedgerReader, number: int, names: list[str], settings: Se
 
     run, now, plan = reader.run(number), datetime.now(UTC), reader.plan(number)
     some = only(plan, [job for job in plan.jobs if job.name in names])
-    timeline = timeline_of(run, some, reader.records(number), now=now)
+    timeline = timeline_of(run, some, reader.records(number), home=reader.home, now=now)
     answer(
         settings,
         lines=lambda look: some_jobs_lines(run, timeline, look=look, now=now, cwd=Path.cwd()),
@@ -88,7 +88,7 @@ def _job(reader: LedgerReader, number: int, name: str, settings: Settings) -> No
     from etl_runner.report.show import job_lines, timeline_of
 
     run, now = reader.run(number), datetime.now(UTC)
-    timeline = timeline_of(run, reader.plan(number), reader.records(number), now=now)
+    timeline = timeline_of(run, reader.plan(number), reader.records(number), home=reader.home, now=now)
     track = timeline.tracks[name]
     answer(
         settings,

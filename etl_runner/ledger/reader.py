@@ -17,6 +17,7 @@ from etl_runner.events import Record, decode_event
 from etl_runner.ledger.database import connect_to_read, instant
 from etl_runner.ledger.locks import alive
 from etl_runner.ledger.past import JobEnd, JobPast, job_end, matches, pasts, usual_seconds
+from etl_runner.ledger.results import Unheard, unheard
 from etl_runner.ledger.run import Run, RunRow, RunState
 from etl_runner.ledger.trouble import explained
 from etl_runner.model import Outcome, Plan
@@ -137,11 +138,18 @@ class LedgerReader:
         if self._rows("SELECT 1 FROM event WHERE run = ? AND name = 'run_finished'", seen.id):
             return self.run(seen.id)  # it ended while we looked
         counts = self._counts(seen.id)
+        for end in (ends := self._unheard(seen.id)):
+            counts[end.finished.outcome.value] = counts.get(end.finished.outcome.value, 0) + 1
         if open_jobs := (seen.jobs or 0) - sum(counts.values()):
             counts[Outcome.LOST.value] = counts.get(Outcome.LOST.value, 0) + open_jobs
         last = self._rows("SELECT max(at) FROM event WHERE run = ?", seen.id)[0][0]
-        ended_at = datetime.fromisoformat(last) if last else seen.started_at
+        ended_at = max([datetime.fromisoformat(last) if last else seen.started_at, *(end.at for end in ends)])
         return seen.as_run(RunState.LOST, counts=counts, retried=retried, ended_at=ended_at)
+
+    def _unheard(self, run: int) -> list[Unheard]:
+        """What supervisors wrote down of the jobs of a lost run."""
+        over = {job for (job,) in self._rows("SELECT job FROM jobs WHERE run = ?", run)}
+        return unheard(self.home, run, lambda: [job for job in self.plan(run).jobs if job.name not in over])
 
     def _counts(self, run: int) -> dict[str, int]:
         found = dict(self._rows("SELECT outcome, count(*) FROM jobs WHERE run = ? GROUP BY outcome", run))

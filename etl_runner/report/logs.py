@@ -29,7 +29,8 @@ class Logs:
 
     def __init__(self, reader: LedgerReader, run: Run, jobs: Sequence[str], *, attempt: int | None) -> None:
         records = reader.records(run.id)
-        self._timeline = timeline_of(run, reader.plan(run.id), records, now=datetime.now(UTC))
+        plan, now = reader.plan(run.id), datetime.now(UTC)
+        self._timeline = timeline_of(run, plan, records, home=reader.home, now=now)
         self._seen = records[-1].seq if records else 0
         self._reader = reader
         self._run = run.id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import msgspec
 
 from etl_runner import words
 from etl_runner.events import AttemptExited, Record
+from etl_runner.ledger.results import unheard_records
 from etl_runner.ledger.run import Run, RunState
 from etl_runner.look import STYLES, Line, Look
 from etl_runner.model import Job, Outcome, Plan
@@ -24,12 +25,14 @@ from etl_runner.timeline import Timeline, Track, Try
 LABEL = 12
 
 
-def timeline_of(run: Run, plan: Plan, records: Iterable[Record], *, now: datetime) -> Timeline:
-    """The run's timeline: up to now if it is going on, closed if it was lost."""
+def timeline_of(run: Run, plan: Plan, records: Sequence[Record], *, home: Home, now: datetime) -> Timeline:
+    """The run's timeline: up to now if it is going on; if it was lost, closed, with what was written down since."""
     timeline = Timeline(plan, records)
     timeline.run = run.id
     timeline.began = timeline.began or run.started_at
     if run.state is RunState.LOST:
+        for record in unheard_records(home, run.id, plan.jobs, records):
+            timeline.apply(record)
         timeline.abandon()
     elif run.state is RunState.RUNNING:
         timeline.latest = max(timeline.latest, timeline.offset(now))
