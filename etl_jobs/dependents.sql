@@ -1,14 +1,23 @@
 -- What hangs on the table %(target)s and cannot be moved to another one in its place, in words.
 WITH old AS (
     SELECT * FROM pg_class WHERE oid = %(target)s::regclass
+), views AS (
+    SELECT v.oid, concat_ws(' and ',
+        CASE WHEN NOT pg_has_role(v.relowner, 'USAGE') THEN 'belongs to ' || quote_ident(pg_get_userbyid(v.relowner)) END,
+        CASE WHEN v.relpersistence = 't' THEN 'is another session''s' END,
+        CASE WHEN NOT has_schema_privilege(v.relnamespace, 'CREATE') THEN 'stands in a schema we may not change' END) AS obstacle
+    FROM pg_class v WHERE v.relkind = 'v'
 )
 SELECT CASE WHEN r.rulename = '_RETURN' THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0)
             ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END
+    || coalesce(format(' (it %%s)', nullif(views.obstacle, '')), '')
 FROM old JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = old.oid
     OR d.refclassid = 'pg_type'::regclass
     AND d.refobjid IN (SELECT oid FROM pg_type WHERE oid = old.reltype OR typelem = old.reltype)
 LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+LEFT JOIN views ON views.oid = r.ev_class
 WHERE NOT CASE d.classid
+    WHEN 'pg_rewrite'::regclass THEN coalesce(views.obstacle = '', false)
     WHEN 'pg_type'::regclass THEN d.deptype = 'i'
     WHEN 'pg_class'::regclass THEN d.objid IN (old.oid, old.reltoastrelid)
         OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = old.oid AND i.indexrelid = d.objid)

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from psycopg import sql
 
 from etl_jobs.changes import Change, Changed
-from etl_jobs.errors import MisconfiguredError
+from etl_jobs.errors import MisconfiguredError, UnavailableError
 from etl_jobs.warehouse import Session, lock_alone
 
 _CARRY = Path(__file__).with_name("carry.sql")
 _DEPENDENTS = Path(__file__).with_name("dependents.sql")
+_VIEWS = Path(__file__).with_name("views.sql")
+
+
+class _View(NamedTuple):
+    """How a view looks at the table: statements that have it for us alone, empty it, and give it its query back."""
+
+    name: str
+    lock: str
+    let_go: str
+    take_up: str
 
 
 def refuse_dependents(session: Session, target: sql.Identifier) -> None:
@@ -28,24 +39,44 @@ def refuse_dependents(session: Session, target: sql.Identifier) -> None:
 def swap(session: Session, change: Change, *, schema: str, patience: float) -> Changed:
     """Put staging in the target's place in `schema`, inside the caller's transaction. Staging must be a logged table.
 
-    Owner, grants, comments, options, defaults, constraints, indexes and statistics objects are carried over. Readers
-    keep the old table until the commit; a lock they hold is waited for in short tries, `patience` seconds in all.
+    Owner, grants, comments, options, defaults, constraints, indexes and statistics objects are carried over. Views stay
+    what they are and look at the new table: they are given an empty query for a moment, in which nobody can see them.
+    Readers keep the old table until the commit; their locks are waited for in short tries, `patience` seconds in all.
     """
     with_names = {"target": change.target.as_string(session), "beside": change.staging.as_string(session)}
     session.execute(sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE").format(change.target))
     refuse_dependents(session, change.target)
     statements = session.execute(_CARRY.read_bytes(), with_names).fetchall()
-    for _, late, statement in statements:
-        if not late:
-            session.execute(statement.encode())
+    _run(session, [statement for _, late, statement in statements if not late])
     changed = Changed(inserted=_count(session, change.staging), deleted=_count(session, change.target))
-    lock_alone(session, change.target, patience=patience)
+    views = _have_alone(session, change.target, patience=patience)
+    _run(session, [view.let_go for view in views])
     session.execute(sql.SQL("DROP TABLE {}").format(change.target))
     session.execute(sql.SQL("ALTER TABLE {} SET SCHEMA {}").format(change.staging, sql.Identifier(schema)))
-    for _, late, statement in statements:
-        if late:
-            session.execute(statement.encode())
+    _run(session, [statement for _, late, statement in statements if late])
+    _run(session, [view.take_up for view in reversed(views)])
     return changed
+
+
+def _have_alone(session: Session, target: sql.Identifier, *, patience: float) -> list[_View]:
+    """Lock the table and the views that look at it, and only then read what these are; those on others come first."""
+    locks = {view.name: view.lock for view in _views(session, target)}
+    lock_alone(session, target, patience=patience, first=list(locks.values()))
+    views = _views(session, target)
+    if {view.name for view in views} != set(locks):
+        shown = target.as_string(session)
+        raise UnavailableError(f"the views of {shown} have just been changed", hint="try again")
+    return views
+
+
+def _views(session: Session, target: sql.Identifier) -> list[_View]:
+    rows = session.execute(_VIEWS.read_bytes(), {"target": target.as_string(session)}).fetchall()
+    return [_View(*row) for row in rows]
+
+
+def _run(session: Session, statements: list[str]) -> None:
+    for statement in statements:
+        session.execute(statement.encode())
 
 
 def _count(session: Session, relation: sql.Identifier) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psycopg
@@ -19,7 +19,7 @@ Session = Connection[TupleRow]
 _SELECTS_A_SERVER = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE")
 _PREPARING = 7_314_001  # advisory lock: one session at a time makes schemas
 _TARGETS = 7_314_002  # advisory lock class of the targets' locks
-_SHORT = "500ms"  # how long to insist on a lock that readers wait behind
+_SHORT = 500  # milliseconds: how long to insist on locks that readers wait behind
 _SESSION = (
     "SET TimeZone = 'UTC'",
     "SET DateStyle = 'ISO, YMD'",
@@ -125,16 +125,21 @@ def _holder(session: Session, target: str) -> str:
     return str(row[0]) if row else "another session"
 
 
-def lock_alone(session: Session, target: sql.Identifier, *, patience: float) -> None:
-    """Have the relation for this transaction alone. Later readers queue behind us: so we ask in short tries."""
+def lock_alone(session: Session, target: sql.Identifier, *, patience: float, first: Sequence[str] = ()) -> None:
+    """Have the relation for this transaction alone. Later readers queue behind us: so we ask in short tries.
+
+    `first` are statements that lock what has to be locked before it: readers of a view lock the view, then its tables.
+    """
     deadline = time.monotonic() + patience
-    session.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_SHORT)))
+    session.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_SHORT // (1 + len(first)) or 1)))
     while True:
         try:
             with session.transaction():
+                for statement in first:
+                    session.execute(statement.encode())
                 session.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(target))
             break
-        except psycopg.errors.LockNotAvailable as error:
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
             if time.monotonic() >= deadline:
                 shown = target.as_string(session)
                 raise UnavailableError(

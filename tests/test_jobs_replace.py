@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from pathlib import Path
 
 import psycopg
@@ -56,6 +57,46 @@ SELECT array_agg(line ORDER BY line) FROM (
 ) AS lines (line)
 """
 
+VIEWED = """
+DO $$ BEGIN IF to_regrole('Reporting') IS NULL THEN CREATE ROLE "Reporting"; END IF; END $$;
+CREATE SCHEMA reports; GRANT CREATE ON SCHEMA reports TO "Reporting";
+CREATE TABLE public.makers (id integer, name text); INSERT INTO public.makers VALUES (1, 'Ann');
+SET search_path = public, shop;
+CREATE VIEW reports."Dear ones" (id, "the name", price, short, upper) WITH (security_barrier, security_invoker = true) AS
+    SELECT id, name, price, name::varchar(3), upper(name) COLLATE "C" FROM goods WHERE price > 1 WITH LOCAL CHECK OPTION;
+CREATE VIEW shop.totals AS SELECT name, price, count(*) AS n FROM goods GROUP BY id;
+CREATE VIEW shop.made AS SELECT d.*, m.name AS maker, t.n FROM reports."Dear ones" d
+    JOIN goods USING (id) LEFT JOIN makers m ON m.id = boss CROSS JOIN totals t WHERE t.name = d."the name";
+CREATE VIEW shop.bare AS SELECT FROM goods;
+CREATE RECURSIVE VIEW shop.bosses (id, up) AS SELECT id, 0 FROM goods WHERE boss IS NULL
+    UNION ALL SELECT g.id, up + 1 FROM goods g JOIN bosses b ON g.boss = b.id;
+CREATE TABLE shop.said (what text);
+CREATE RULE noted AS ON UPDATE TO shop.made DO INSTEAD
+    UPDATE goods SET name = new."the name" WHERE goods.id = old.id;
+CREATE RULE also AS ON DELETE TO shop.made WHERE old.n > 1 DO ALSO INSERT INTO said SELECT name FROM goods;
+COMMENT ON RULE noted ON shop.made IS 'R';
+CREATE FUNCTION shop.heard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO shop.said VALUES (new.name); RETURN new; END';
+CREATE TRIGGER heard INSTEAD OF INSERT ON shop.totals FOR EACH ROW EXECUTE FUNCTION shop.heard();
+CREATE FUNCTION shop.of(shop.totals) RETURNS bigint LANGUAGE sql AS 'SELECT $1.n';
+CREATE MATERIALIZED VIEW shop.kept AS SELECT * FROM shop.totals;
+ALTER VIEW reports."Dear ones" ALTER COLUMN "the name" SET DEFAULT 'new';
+COMMENT ON VIEW reports."Dear ones" IS 'V'; COMMENT ON COLUMN reports."Dear ones".price IS 'in €';
+GRANT SELECT ON reports."Dear ones" TO PUBLIC; GRANT UPDATE (price) ON reports."Dear ones" TO "Reporting" WITH GRANT OPTION;
+ALTER VIEW reports."Dear ones" OWNER TO "Reporting"; REVOKE INSERT ON reports."Dear ones" FROM "Reporting";
+"""
+VIEWS = """
+SELECT array_agg(line ORDER BY line) FROM (
+    SELECT concat_ws('|', c.oid, relname, relkind, relowner::regrole, relacl, reloptions, reltype, obj_description(c.oid, 'pg_class'),
+        pg_get_viewdef(c.oid)) FROM pg_class c WHERE relkind IN ('v', 'm') AND relnamespace IN ('shop'::regnamespace, 'reports'::regnamespace)
+    UNION ALL SELECT concat_ws('|', a.*, col_description(attrelid, attnum),
+        (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = attrelid AND adnum = attnum))
+        FROM pg_attribute a WHERE attrelid IN ('reports."Dear ones"'::regclass, 'shop.totals'::regclass, 'shop.made'::regclass)
+    UNION ALL SELECT concat_ws('|', tgrelid::regclass, tgname, tgenabled) FROM pg_trigger
+    UNION ALL SELECT concat_ws('|', ev_class::regclass, rulename, ev_enabled, pg_get_ruledef(oid), obj_description(oid, 'pg_rewrite'))
+        FROM pg_rewrite WHERE oid > 16384
+) AS lines (line)
+"""
+
 
 @pytest.fixture
 def shop(tmp_path: Path, database: str) -> Shop:
@@ -99,7 +140,8 @@ def test_all_that_belongs_to_the_table_is_carried_over(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("statement", "named"),
     [
-        ("CREATE VIEW shop.dear AS SELECT * FROM shop.goods", "view shop.dear"),
+        ("CREATE VIEW shop.dear AS SELECT goods AS good FROM shop.goods", "column good of view shop.dear"),
+        ("CREATE FUNCTION shop.f() RETURNS bigint BEGIN ATOMIC SELECT count(*) FROM shop.goods; END", "function shop.f()"),
         ("CREATE MATERIALIZED VIEW shop.dear AS SELECT id FROM shop.goods", "materialized view shop.dear"),
         ("CREATE TABLE shop.parts (good integer CONSTRAINT of_good REFERENCES shop.goods (id))",
          "constraint of_good on table shop.parts"),
@@ -124,6 +166,103 @@ def test_what_cannot_be_carried_is_refused_by_name(shop: Shop, statement: str, n
     assert ended.status == 78, ended.stderr
     assert f"these depend on it: {named}" in ended.stderr
     assert shop.rows("goods") == before
+
+
+def test_views_stay_what_they_are_and_show_the_new_rows(shop: Shop) -> None:
+    run_all(shop.dsn, VIEWED)
+    [(before,)] = query(shop.dsn, VIEWS)
+    shop.file("goods.csv", HEAD + "1,pump,9,\n3,seal,3,1\n4,nut,1,\n")
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert query(shop.dsn, VIEWS) == [(before,)]
+    made = query(shop.dsn, 'SELECT id, "the name", maker, n FROM shop.made ORDER BY 1')
+    assert made == [(1, "pump", None, 1), (3, "seal", "Ann", 1)]
+    assert query(shop.dsn, "SELECT count(*) FROM shop.bare") == [(3,)]
+    assert query(shop.dsn, "SELECT * FROM shop.bosses ORDER BY 1") == [(1, 0), (3, 1), (4, 0)]
+    query(shop.dsn, "UPDATE shop.made SET \"the name\" = 'cog' WHERE id = 3")
+    query(shop.dsn, "INSERT INTO shop.totals VALUES ('heard', 1, 1)")
+    assert query(shop.dsn, "SELECT name FROM shop.goods WHERE id = 3") == [("cog",)]
+    assert query(shop.dsn, "SELECT * FROM shop.said") == [("heard",)]
+    assert query(shop.dsn, "SELECT name FROM shop.kept ORDER BY 1") == [("pump",), ("valve",)]
+    assert shop.load().status == 0
+    assert query(shop.dsn, VIEWS) == [(before,)]
+
+
+def test_a_view_we_may_not_change_is_refused_with_the_reason(shop: Shop) -> None:
+    run_all(
+        shop.dsn,
+        "DO $$ BEGIN IF to_regrole('loader') IS NULL THEN CREATE ROLE loader; END IF; END $$;"
+        "ALTER SCHEMA shop OWNER TO loader; ALTER SCHEMA shop_staging OWNER TO loader; ALTER SCHEMA etl OWNER TO loader;"
+        "ALTER TABLE shop.goods OWNER TO loader; GRANT ALL ON ALL TABLES IN SCHEMA etl TO loader; CREATE SCHEMA reports;"
+        "GRANT ALL ON ALL SEQUENCES IN SCHEMA etl TO loader;"
+        "CREATE VIEW reports.dear AS SELECT * FROM shop.goods",
+    )
+    refused = shop.load(PGOPTIONS="-c role=loader")
+    run_all(shop.dsn, "ALTER VIEW reports.dear OWNER TO loader; GRANT USAGE, CREATE ON SCHEMA reports TO loader")
+    allowed = shop.load(PGOPTIONS="-c role=loader")
+
+    assert refused.status == 78, refused.stderr
+    belongs = "view reports.dear (it belongs to " in refused.stderr
+    assert belongs and " and stands in a schema we may not change)" in refused.stderr
+    assert allowed.status == 0, allowed.stderr
+
+
+def test_another_sessions_temporary_view_is_refused(shop: Shop) -> None:
+    with holding(shop.dsn, "CREATE TEMPORARY VIEW dear AS SELECT * FROM shop.goods") as session:
+        session.commit()
+        ended = shop.load()
+
+    assert ended.status == 78
+    assert "dear (it is another session's)" in ended.stderr
+
+
+def test_readers_of_views_see_no_error_no_half_table_and_nothing_older_after_newer(shop: Shop) -> None:
+    run_all(
+        shop.dsn,
+        "CREATE VIEW shop.dear AS SELECT * FROM shop.goods; CREATE VIEW shop.dearest AS SELECT d.* FROM shop.dear d"
+        " JOIN shop.goods USING (id)",
+    )
+    over, wrong, reads = threading.Event(), [], Counter[int]()
+
+    def poll(view: str, prepare: int | None, before: str) -> None:
+        newest = 0
+        try:
+            with psycopg.connect(shop.dsn) as session:
+                session.prepare_threshold = prepare
+                while not over.is_set():
+                    with session.transaction():
+                        session.execute(before.encode())
+                        row = session.execute(
+                            f"SELECT count(*), min(price)::int, max(price)::int FROM shop.{view}".encode()
+                        ).fetchone()
+                    assert row is not None
+                    rows, least, most = row
+                    if rows != 500 or least != most or least < newest:
+                        wrong.append((view, newest, row))
+                    newest = most
+                    reads[newest] += 1
+        except psycopg.Error as error:
+            wrong.append((view, newest, error))
+
+    ways = [(v, p, b) for v in ("dear", "dearest") for p in (0, None) for b in ("", "SELECT FROM shop.goods LIMIT 1")]
+    shop.file("goods.csv", HEAD + "".join(f"{n},x,1,\n" for n in range(500)))
+    assert shop.load().status == 0
+    readers = [threading.Thread(target=poll, args=way) for way in ways]
+    for reader in readers:
+        reader.start()
+    try:
+        for turn in range(2, 8):
+            shop.file("goods.csv", HEAD + "".join(f"{n},x,{turn},\n" for n in range(500)))
+            ended = shop.load()
+            assert ended.status == 0, ended.stderr
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join()
+
+    assert wrong == []
+    assert sum(1 for size in reads if reads[size]) >= 6
 
 
 def test_readers_never_see_an_empty_or_half_table(shop: Shop) -> None:
