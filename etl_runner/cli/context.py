@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from etl_runner.cli.options import Settings
+from etl_runner.environment import base_environment
 from etl_runner.errors import PipelineError
 from etl_runner.paths import Home, home_for, project_root
 from etl_runner.pipeline import Pipeline, read_pipeline
@@ -95,11 +96,12 @@ def _shown(path: Path) -> str:
 
 
 def _matrix_lines(command: str, root: Path) -> str:
-    """The output of a matrix command, run in the project root; raises OSError if it does not end well."""
+    """The output of a matrix command, run in the root as jobs are; raises OSError if it does not end well."""
     try:
         ended = subprocess.run(
             ["/bin/sh", "-c", command],
             cwd=root,
+            env=base_environment(os.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=MATRIX_COMMAND_SECONDS,
