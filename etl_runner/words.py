@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import signal
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from etl_runner.events import AttemptExited, JobFinished, JobRetrying
-from etl_runner.model import Job, Metric, Outcome
+from etl_runner.model import Job, Outcome
 
 TAIL_LINES = 10
 LONGEST_TAIL = 20
 LONGEST_LINE = 1000
+LEAST_OF_A_NOTE = 5
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
@@ -148,42 +149,6 @@ def _middle_cut(line: str) -> str:
     return f"{line[:half]} [{len(line) - 2 * half:,} characters left out] {line[-half:]}"
 
 
-def metrics(values: Mapping[str, Metric], *, dot: str = "·") -> str:
-    """What a job reported, in one line."""
-    return f" {dot} ".join(metric_notes(values))
-
-
-def metric_notes(values: Mapping[str, Metric]) -> list[str]:
-    """What a job reported, in few words each, the most telling first: `4,656 rows`, `people`, `12 inserted`.
-
-    Texts stand without their names; zeros other than rows and measured seconds are left out.
-    """
-    said = [(_weight(name, value), _metric(name, value)) for name, value in values.items()]
-    return [text for _, text in sorted(said, key=lambda pair: pair[0]) if text]
-
-
-def _weight(name: str, value: Metric) -> int:
-    kinds = (name == "rows", isinstance(value, str), isinstance(value, int) and name != "bytes", name == "bytes", True)
-    return kinds.index(True)
-
-
-def _metric(name: str, value: Metric) -> str:
-    word = clean(name).replace("_", " ")
-    match value:
-        case None | False:
-            return ""
-        case True:
-            return word
-        case str():
-            return clean(value)
-        case int() if name == "bytes":
-            return size(value) if value else ""
-        case int():
-            return f"{value:,} {word}" if (value and name != "of") or name == "rows" else ""
-        case float():
-            return "" if word.endswith("seconds") else f"{word} {value:,.4g}"
-
-
 def size(number: int) -> str:
     """`128 B`, `454.9 kB`, `1.2 MB`."""
     amount, unit = float(number), "B"
@@ -195,12 +160,17 @@ def size(number: int) -> str:
 
 
 def joined(notes: Iterable[str], width: int, *, dot: str = "·", more: str = "…") -> str:
-    """The first notes that fit `width` whole, with dots between; of the very first as much as fits."""
+    """The first notes that fit `width`, with dots between.
+
+    The very first is cut to fit, and one without figures where enough of it is left to be known by.
+    """
     text = ""
     for note in filter(None, notes):
         longer = f"{text} {dot} {note}" if text else fit(note, width, more=more)
         if cells(longer) > width:
-            break
+            is_text = not any(char.isdigit() for char in note)
+            room = width - cells(f"{text} {dot} ") - len(more)
+            return fit(longer, width, more=more) if is_text and room >= LEAST_OF_A_NOTE else text
         text = longer
     return text
 

@@ -15,7 +15,7 @@ FLOORS: list[set[str]] = [
     {"model", "events", "errors", "paths", "job"},
     {
         "scheduler", "simulate", "intervals", "timeline", "pipeline", "words", "look", "deciding", "rerun", "masking",
-        "secrecy", "hiding",
+        "secrecy", "hiding", "measures",
     },
     {
         "control", "ticks", "signals", "streams", "first", "environment", "keeper", "executors", "sinks", "ledger",

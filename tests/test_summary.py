@@ -247,6 +247,20 @@ def test_other_ends_than_failure_are_counted_by_their_own_word() -> None:
     assert optional[-1].startswith("FAILED  0 ok · 1 optional failed in 8.0s")
 
 
+def test_rows_that_are_not_as_they_should_be_are_told(tmp_path: Path) -> None:
+    of = plan(*(job(f"t-{n}") for n in range(8)))
+    script = Script(of)
+    for n in range(8):
+        bad = {"orphans": min(n, 1), "rejected": n}
+        script.ok(f"t-{n}", float(n), n + 1.0, rows=5, **bad)
+
+    lines = summary(script.end(8.0), tmp_path).splitlines()
+
+    at = lines.index(" data          t-1: 1 rejected, 1 orphan")
+    assert lines[at + 1] == "               t-2: 2 rejected, 1 orphan"
+    assert lines[at + 5] == "               and 2 more"
+
+
 def test_warnings_name_what_was_slow_truncated_or_odd(tmp_path: Path) -> None:
     odd = plan(job("a", expect=300.0), job("b"))
     script = Script(odd).start("a", 0.0).exit("a", 360.0, log_truncated=True).finish("a", 360.0, Outcome.SUCCEEDED)

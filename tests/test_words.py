@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from etl_runner import words
 from etl_runner.events import JobFinished, JobRetrying
 from etl_runner.look import look_for
-from etl_runner.model import Metric, Outcome
+from etl_runner.model import Outcome
 from tests.support.screens import job
 
 
@@ -130,25 +130,6 @@ def test_a_line_beyond_all_measure_is_cut_in_its_middle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "texts"),
-    [
-        ({"rows": 4656}, ["4,656 rows"]),
-        ({"rows": 0}, ["0 rows"]),
-        ({"rejected": 0, "rows": 5, "of": 9}, ["5 rows"]),
-        ({"inserted": 12, "rows": 2480}, ["2,480 rows", "12 inserted"]),
-        ({"share": 0.5, "table": "people", "bad_rows": 3, "empty": None}, ["people", "3 bad rows", "share 0.5"]),
-        ({"bytes": 454_938, "copy_seconds": 0.31, "updated": 7}, ["7 updated", "454.9 kB"]),
-        ({"full_load": True, "dry": False}, ["full load"]),
-        ({"note": "\x1b[31mred"}, ["red"]),
-        ({}, []),
-    ],
-)
-def test_metrics_in_few_words_the_most_telling_first(values: dict[str, Metric], texts: list[str]) -> None:
-    assert words.metric_notes(values) == texts
-    assert words.metrics(values, dot="-") == " - ".join(texts)
-
-
-@pytest.mark.parametrize(
     ("number", "text"),
     [
         (0, "0 B"),
@@ -163,11 +144,15 @@ def test_sizes(number: int, text: str) -> None:
     assert words.size(number) == text
 
 
-def test_notes_are_left_out_whole_and_the_first_is_cut() -> None:
+def test_notes_are_left_out_whole_but_the_first_and_texts_are_cut() -> None:
     notes = ["4,656 rows", "", "people", "12 inserted"]
 
     assert words.joined(notes, 40) == "4,656 rows · people · 12 inserted"
     assert words.joined(notes, 32) == "4,656 rows · people"
+    assert (
+        words.joined(["4,656 rows", "all inserted", "import_order_line"], 36) == "4,656 rows · all inserted · import_…"
+    )
+    assert words.joined(["4,656 rows", "all inserted", "import_order_line"], 33) == "4,656 rows · all inserted"
     assert words.joined(notes, 12) == "4,656 rows"
     assert words.joined(notes, 6) == "4,656…"
 

@@ -1,10 +1,10 @@
-"""What a run teaches: what decided its length, whether more workers would help, what was slow or flaky."""
+"""What a run teaches: what decided its length, whether more workers would help, what was slow, flaky or bad."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from etl_runner import words
+from etl_runner import measures, words
 from etl_runner.deciding import Link, busy, waited_for, work, workers
 from etl_runner.look import Line, Look
 from etl_runner.model import Plan, RunStatus
@@ -14,6 +14,7 @@ SIMULATE_AT_MOST = 2000
 WORTH_SAYING = 0.9
 MOST_LINKS = 8
 LABEL = 15
+MOST_DATA = 5
 
 
 def findings(timeline: Timeline, path: Sequence[Link], look: Look) -> list[Line]:
@@ -27,6 +28,7 @@ def findings(timeline: Timeline, path: Sequence[Link], look: Look) -> list[Line]
         ("slowest", _slowest(timeline, look)),
         ("workers", [] if alone else _workers(timeline, look)),
         ("flaky", _flaky(timeline)),
+        ("data", _data(timeline)),
         ("warnings", list(warnings(timeline))),
     ]
     lines: list[Line] = []
@@ -102,6 +104,13 @@ def _workers(timeline: Timeline, look: Look) -> list[str]:
 def _flaky(timeline: Timeline) -> list[str]:
     flaky = [f"{t.job.name} (ok at attempt {len(t.tries)})" for t in timeline.tracks.values() if t.is_flaky]
     return [words.names(flaky, most=5)] if flaky else []
+
+
+def _data(timeline: Timeline) -> list[str]:
+    """Rows that were not loaded, or not as they should be."""
+    found = [(track.job.name, measures.troubles(track.metrics)) for track in timeline.tracks.values()]
+    bad = [f"{name}: {', '.join(told)}" for name, told in found if told]
+    return [*map(words.clean, bad[:MOST_DATA]), *([f"and {len(bad) - MOST_DATA} more"] if bad[MOST_DATA:] else [])]
 
 
 def warnings(timeline: Timeline) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from etl_runner import words
+from etl_runner import measures, words
 from etl_runner.deciding import deciding_path
 from etl_runner.look import Glyphs
 from etl_runner.model import RunStatus
@@ -75,7 +75,7 @@ def _row(track: Track) -> str:
     mark = _MARKS.of(track.outcome) if track.outcome else _MARKS.rest
     start = words.duration(track.start) if track.start is not None else ""
     time = words.duration(track.seconds) if track.tries else ""
-    said = words.metrics(track.metrics) if track.outcome and track.outcome.is_good else _ending(track)
+    said = measures.line(track.metrics) if track.outcome and track.outcome.is_good else _ending(track)
     cells = (mark, escaped(track.job.name), str(len(track.tries) or ""), start, time, escaped(said))
     return f"| {' | '.join(cells)} |"
 

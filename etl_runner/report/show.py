@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from etl_runner import words
+from etl_runner import measures, words
 from etl_runner.events import AttemptExited, Record
 from etl_runner.ledger.results import unheard_records
 from etl_runner.ledger.run import Run, RunState
@@ -77,7 +77,7 @@ def job_lines(run: Run, track: Track, timeline: Timeline, *, home: Home, look: L
     state: Line = [(title, f"bold {style}"), (f"  {_state(track)}", ""), (f"  run {run.id}", "dim")]
     lines = [fitted(state, look.width, more=look.glyphs.more), []]
     lines += [line for label, text in _asked(job, look) for line in _labelled(label, text, look)]
-    lines += _labelled("metrics", words.metrics(track.metrics, dot=look.glyphs.dot), look)
+    lines += _labelled("metrics", measures.line(track.metrics, dot=look.glyphs.dot), look)
     if track.tries:
         lines += [[], *_attempts(track, timeline, look), *_last_lines(run, track, home, look, cwd)]
     return lines
@@ -139,7 +139,7 @@ def _attempts(track: Track, timeline: Timeline, look: Look) -> list[Line]:
 def _figures(exited: AttemptExited, look: Look) -> list[str]:
     """What an attempt reported and cost, and what went wrong beside its exit."""
     figures = [
-        words.metrics(exited.metrics, dot=look.glyphs.dot),
+        measures.line(exited.metrics, dot=look.glyphs.dot),
         f"cpu {words.duration(exited.cpu_seconds)}" if exited.cpu_seconds is not None else "",
         f"memory {exited.peak_memory / 2**20:,.0f} MiB" if exited.peak_memory is not None else "",
         f"processes left behind: {exited.left_behind}" if exited.left_behind else "",

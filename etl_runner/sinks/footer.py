@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from etl_runner import words
+from etl_runner import measures, words
 from etl_runner.deciding import workers
 from etl_runner.look import Line, Look
 from etl_runner.model import Outcome
@@ -141,5 +141,5 @@ def _doing(track: Track, moment: Moment) -> list[str]:
     if isinstance(rows, int) and isinstance(of, int):
         notes.append(f"{rows:,} of {of:,} rows")
     else:
-        notes += words.metric_notes(track.metrics)[:2]
+        notes += measures.notes(track.metrics)[:2]
     return [*notes, moment.said.get(track.job.name, "")]

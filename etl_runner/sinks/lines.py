@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from etl_runner import words
+from etl_runner import measures, words
 from etl_runner.deciding import workers
 from etl_runner.events import JobFinished, JobRetrying, StopReason, StopRequested
 from etl_runner.look import STYLES, Line, Look
@@ -68,7 +68,7 @@ class Lines:
 
     def _details(self, track: Track, event: JobFinished) -> list[str]:
         """What there is to say about a job's end, most telling first."""
-        said = words.metric_notes(track.metrics)
+        said = measures.notes(track.metrics)
         rows, said = (said[:1], said[1:]) if "rows" in track.metrics else ([], said)
         notes = []
         if not event.outcome.is_good:
