@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from etl_jobs.declared import TABLE_KEYS, check_table, read_reference
+from etl_jobs.declared import EACH_KEYS, TABLE_KEYS, check_table, read_reference
 from etl_jobs.declared_checks import read_check, read_rejects
 from etl_jobs.entries import LIST, PART, TEXT, Entries
 from etl_jobs.errors import MisconfiguredError
+from etl_jobs.found import NAMES, Found, claimed, file_document, find_tables, folder_document, problems_of
 from etl_jobs.names import clip, collisions
 from etl_jobs.sources.settings import KINDS
 from etl_jobs.tables import Catalogue, SourceSettings, Table
 
 PACKAGED = Path(__file__).with_name("tables.toml")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-
+_MOST_PROBLEMS = 20
 
 _TOP_KEYS = {"source": PART, "warehouse": PART, "table": LIST}
 _WAREHOUSE_KEYS = {"schema": TEXT, "marts": TEXT}
@@ -34,18 +36,30 @@ def default_path(env: Mapping[str, str]) -> Path:
 def read_catalogue(path: Path, *, env: Mapping[str, str] = os.environ, scale: float | None = None) -> Catalogue:
     """Read and check a catalogue; `scale` wins over `$ETL_SCALE` and the file's own.
 
+    A folder is a catalogue as well: every file in it is a table.
     Raises MisconfiguredError that lists everything wrong with it at once.
     """
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = folder_document(path) if path.is_dir() else tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise MisconfiguredError(f"cannot read the catalogue {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise MisconfiguredError(f"{path}: {error}") from error
+    return _checked(path, document, env=env, scale=scale)
+
+
+def catalogue_of_file(path: Path, *, env: Mapping[str, str] = os.environ) -> Catalogue:
+    """A catalogue whose only table is this file."""
+    return _checked(path, file_document(path), env=env, scale=None)
+
+
+def _checked(path: Path, document: dict[str, Any], *, env: Mapping[str, str], scale: float | None) -> Catalogue:
     reader = _Reader(path=path, env=env, entries=Entries())
     catalogue = reader.catalogue(document, scale=scale)
-    if reader.entries.problems:
-        raise MisconfiguredError("\n".join(f"{path}: {problem}" for problem in reader.entries.problems))
+    if problems := reader.entries.problems:
+        said = [f"{path}: {problem}" for problem in problems[:_MOST_PROBLEMS]]
+        more = len(problems) - len(said)
+        raise MisconfiguredError("\n".join([*said, *([f"{path}: … and {more} more"] if more else [])]))
     return catalogue
 
 
@@ -61,9 +75,11 @@ class _Reader:
         top = self.entries.known(document, "", _TOP_KEYS)
         warehouse = self.entries.known(top.get("warehouse", {}), "warehouse", _WAREHOUSE_KEYS, needed=("schema",))
         source = self._source(top.get("source", {}), scale=scale)
-        tables = tuple(self._table(n, entry, source.kind) for n, entry in enumerate(top.get("table", [])))
-        if not tables:
+        tables = self._tables(top.get("table", []), source)
+        if not tables and not self.entries.problems:
             self.entries.problems.append("no [[table]] in it")
+        for name in (name for name, times in Counter(table.name for table in tables).items() if times > 1):
+            self.entries.problems.append(f"table {name!r}: the name is used more than once")
         for table in tables:
             check_table(self.entries, table, tables)
         marts = warehouse.get("marts")
@@ -131,7 +147,44 @@ class _Reader:
             self.entries.problems.append(f"{text!r}: the environment variable {name} is not set")
         return self.env.get(name, "")
 
-    def _table(self, number: int, entry: dict[str, Any], source: str) -> Table:
+    def _tables(self, listed: list[Any], source: SourceSettings) -> tuple[Table, ...]:
+        """The listed tables in their order, then those that are found: a new file moves no other table's place."""
+        own = [(n, entry) for n, entry in enumerate(listed) if not (isinstance(entry, dict) and "each" in entry)]
+        tables = [self._table(place, n, entry, source.kind) for place, (n, entry) in enumerate(own)]
+        for number, entry in enumerate(listed):
+            if isinstance(entry, dict) and "each" in entry:
+                found = self._each(f"table {number}", entry, source, tables)
+                tables += [self._table(len(tables) + n, number, one, source.kind) for n, one in enumerate(found)]
+        return tuple(tables)
+
+    def _each(
+        self, where: str, entry: dict[str, Any], source: SourceSettings, before: Iterable[Table]
+    ) -> list[dict[str, Any]]:
+        """The entry as one for every file that its patterns find and no table before it reads."""
+        found = self.entries.known(entry, where, EACH_KEYS)
+        patterns, names = found.pop("each", []), found.pop("names", "exact")
+        self.entries.one_of(names, NAMES, f"{where}: names")
+        if source.folder is None or not source.folder.is_dir():
+            missing = (
+                f"the source folder {source.folder} does not exist" if source.folder else "the source has no folder"
+            )
+            self.entries.problems.append(f"{where}: each: {missing}")
+            return []
+        listed = [Found(name=table.name, file=table.file) for table in before]
+        taken = claimed(source.folder, [file for table in before for file in table.files])
+        try:
+            tables = find_tables(source.folder, [patterns] if isinstance(patterns, str) else patterns, names=names)
+        except ValueError as error:
+            self.entries.problems.append(f"{where}: each: {error}")
+            return []
+        if not tables:
+            self.entries.problems.append(f"{where}: each: no file in {source.folder} matches {patterns!r}")
+        free = [table for table in tables if table.file not in taken]
+        problems = [f"{where}: each: {said}" for said in problems_of(free, listed)]
+        self.entries.problems.extend(problems)
+        return [] if problems else [{**found, "name": table.name, "file": table.file} for table in free]
+
+    def _table(self, place: int, number: int, entry: dict[str, Any], source: str) -> Table:
         where = f"table {entry['name']!r}" if "name" in entry else f"table {number}"
         found = self.entries.known(entry, where, TABLE_KEYS, needed=("name",))
         found.setdefault("name", f"#{number}")
@@ -152,7 +205,7 @@ class _Reader:
         files = found.pop("file", None) or usual_file
         found["files"] = (files,) if isinstance(files, str) else tuple(files)
         usual = {"max_delete": 1.0 if found.get("strategy") == "slice" else 0.5}
-        return Table(**{**usual, **found}, id=number)
+        return Table(**{**usual, **found}, id=place)
 
     def _table_source(self, where: str, entry: object, source: str) -> dict[str, Any]:
         if source not in KINDS:

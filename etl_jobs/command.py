@@ -29,7 +29,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
         type=Path,
         default=default_path(os.environ),
         metavar="PATH",
-        help="the tables (default: $ETL_CATALOGUE, else the sample load's)",
+        help="the tables: a file, or a folder whose files are tables (default: $ETL_CATALOGUE, else the sample load's)",
     )
     parser.add_argument("--scale", type=float, help="size of the sample source (default: $ETL_SCALE, else 1)")
     return parser

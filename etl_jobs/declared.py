@@ -38,6 +38,8 @@ TABLE_KEYS = {
     "comment": TEXT,
 }
 
+EACH_KEYS = {"each": TEXT_OR_TEXTS, "names": TEXT} | {k: v for k, v in TABLE_KEYS.items() if k not in {"name", "file"}}
+
 
 def read_reference(entries: Entries, where: str, entry: dict[str, Any]) -> Reference:
     """One of a table's `references`."""
@@ -57,8 +59,6 @@ def check_table(entries: Entries, table: Table, tables: tuple[Table, ...]) -> No
     where = f"table {table.name!r}"
     entries.one_of(table.duplicates, ("fail", "report"), f"{where}: duplicates")
     entries.one_of(table.strategy, STRATEGIES, f"{where}: strategy")
-    if sum(t.name == table.name for t in tables) > 1:
-        entries.problems.append(f"{where}: the name is used more than once")
     entries.one_of(table.new_columns, ("fail", "add"), f"{where}: new_columns")
     if len(table.name.encode()) > LONGEST_NAME:
         entries.problems.append(f"{where}: {table.name!r} is longer than PostgreSQL's {LONGEST_NAME} bytes for a name")

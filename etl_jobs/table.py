@@ -1,21 +1,27 @@
-"""Load one table of the catalogue: `python -m etl_jobs.table --id 3`."""
+"""Load one table of the catalogue: `python -m etl_jobs.table --id 3`, `… --table sales`, `… --file in/sales.csv`."""
 
 from __future__ import annotations
 
+import argparse
 import os
 from dataclasses import asdict
+from pathlib import Path
 
+from etl_jobs.catalogue import catalogue_of_file
 from etl_jobs.command import arguments, catalogue_of, run
 from etl_jobs.load import load_table
 from etl_jobs.records import Attempt, Loaded
-from etl_jobs.tables import Table
+from etl_jobs.tables import Catalogue, Table
 from etl_jobs.warehouse import connect
 from etl_runner.job import report
 
 
 def main() -> None:
     parser = arguments("Load one table of the catalogue into the warehouse.")
-    parser.add_argument("--id", type=int, required=True, help="the table's place in the catalogue, from 0")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--id", type=int, help="the table's place in the catalogue, from 0")
+    which.add_argument("--table", metavar="NAME", help="the table's name in the catalogue")
+    which.add_argument("--file", type=Path, metavar="PATH", help="a file alone, without a catalogue")
     parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait for another load of the table")
     parser.add_argument(
         "--full-refresh",
@@ -24,8 +30,7 @@ def main() -> None:
     )
     parser.add_argument("--explain", action="store_true", help="print what would be done, as SQL, and do nothing")
     options = parser.parse_args()
-    catalogue = catalogue_of(options)
-    table = catalogue.table(options.id)
+    catalogue, table = chosen(options)
     if options.explain:
         from etl_jobs.explain import explain
 
@@ -37,7 +42,7 @@ def main() -> None:
             session,
             catalogue,
             table,
-            attempt=this_attempt(options.id),
+            attempt=this_attempt(f"table-{table.name if options.id is None else options.id}"),
             wait=options.wait,
             full=options.full_refresh,
         )
@@ -65,12 +70,21 @@ def tell(table: Table, loaded: Loaded) -> None:
         print(f"warning: {warning}")
 
 
-def this_attempt(number: int) -> Attempt:
-    """Who the runner says we are."""
+def chosen(options: argparse.Namespace) -> tuple[Catalogue, Table]:
+    """The catalogue, and the table of it that the options name."""
+    if options.file is not None:
+        catalogue = catalogue_of_file(options.file)
+        return catalogue, catalogue.tables[0]
+    catalogue = catalogue_of(options)
+    return catalogue, catalogue.named(options.table) if options.id is None else catalogue.table(options.id)
+
+
+def this_attempt(job: str) -> Attempt:
+    """Who the runner says we are; `job` is what we call ourselves outside of a run."""
     run_id = os.environ.get("ETL_RUN_ID")
     return Attempt(
         run=int(run_id) if run_id else None,
-        job=os.environ.get("ETL_JOB") or f"table-{number}",
+        job=os.environ.get("ETL_JOB") or job,
         number=int(os.environ.get("ETL_ATTEMPT") or 1),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from etl_jobs.entries import guess
 from etl_jobs.errors import MisconfiguredError
 
 HISTORY = {"valid_from": "timestamptz", "valid_to": "timestamptz", "is_current": "boolean"}  # columns of an scd2 target
@@ -144,5 +145,12 @@ class Catalogue:
         return self.tables[number]
 
     def named(self, name: str) -> Table:
-        """The table called `name`, which must exist."""
-        return next(t for t in self.tables if t.name == name)
+        """The table called `name`."""
+        found = next((t for t in self.tables if t.name == name), None)
+        if found is None:
+            known = [t.name for t in self.tables]
+            raise MisconfiguredError(
+                f"{self.path.name} has no table {name!r}{guess(name, known)}",
+                hint=f"it has {', '.join(known[:20])}" + (f" and {len(known) - 20} more" if len(known) > 20 else ""),
+            )
+        return found

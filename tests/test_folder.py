@@ -1,0 +1,205 @@
+"""A folder of files becomes tables that nobody listed: the example from end to end, and what files are called."""
+
+# ruff: noqa: F401, F811
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from etl_jobs.catalogue import read_catalogue
+from etl_jobs.errors import MisconfiguredError
+from tests.support.cli import ETL_RUN, clean_env
+from tests.support.jobs import query, run_job
+from tests.support.servers import database, warehouse
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "folder"
+FILES = 200
+EVERYTHING = "SELECT xmin, t.* FROM raw.{} AS t ORDER BY id"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """200 small files; the n-th has n % 7 + 1 rows."""
+    found = tmp_path / "in"
+    found.mkdir()
+    for n in range(FILES):
+        rows = [f"{row},name {row},{row / 4},2025-01-{row + 1:02d}" for row in range(n % 7 + 1)]
+        (found / f"table_{n:03d}.csv").write_text("\n".join(["id,name,amount,day", *rows]) + "\n")
+    return found
+
+
+def run_example(folder: Path, dsn: str, *words: str) -> tuple[int, list[dict[str, object]]]:
+    """The exit status of the example and its events."""
+    env = clean_env(DATABASE_URL=dsn, ETL_HOME=str(folder.parent / "home"), ETL_SOURCE=str(folder))
+    ended = subprocess.run(
+        [*ETL_RUN, "all", "-c", EXAMPLE / "etl.toml", "-w", "4", "-o", "json", *words],
+        cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert ended.returncode in (0, 1), ended.stdout + ended.stderr
+    return ended.returncode, [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def outcomes(events: list[dict[str, object]]) -> dict[str, list[object]]:
+    found: dict[str, list[object]] = {}
+    for event in events:
+        if event["event"] == "job_finished":
+            found.setdefault(str(event["outcome"]), []).append(event["job"])
+    return found
+
+
+def rows_of_all(dsn: str) -> int:
+    query(dsn, "ANALYZE")
+    [(tables, rows)] = query(
+        dsn, "SELECT count(*), sum(reltuples) FROM pg_class WHERE relnamespace = 'raw'::regnamespace AND relkind = 'r'"
+    )
+    assert tables == FILES
+    return int(rows)
+
+
+def test_200_files_are_200_tables_and_a_second_run_changes_nothing(folder: Path, database: str) -> None:
+    status, events = run_example(folder, database)
+    before = query(database, EVERYTHING.format("table_006"))
+    again, _ = run_example(folder, database)
+
+    assert (status, again) == (0, 0)
+    assert len(outcomes(events)["succeeded"]) == FILES + 2
+    assert rows_of_all(database) == sum(n % 7 + 1 for n in range(FILES))
+    assert query(database, EVERYTHING.format("table_006")) == before
+    assert len(before) == 7
+    assert query(
+        database,
+        "SELECT string_agg(data_type, ', ' ORDER BY ordinal_position) FROM information_schema.columns"
+        " WHERE table_name = 'table_006'",
+    ) == [("bigint, text, numeric, date",)]
+    assert query(database, "SELECT sum(inserted), sum(updated + deleted) FROM etl.load") == [(rows_of_all(database), 0)]
+
+
+def test_one_bad_file_is_one_failed_job(folder: Path, database: str) -> None:
+    (folder / "table_077.csv").write_text("id,name\n1,a,too much\n")
+    status, events = run_example(folder, database)
+
+    ended = outcomes(events)
+    assert (status, ended["failed"], ended["skipped"]) == (1, ["table-table_077"], ["final"])
+    assert len(ended["succeeded"]) == FILES - 1 + 1
+    assert query(database, "SELECT count(*) FROM etl.load") == [(FILES - 1,)]
+
+
+def catalogue(folder: Path, *tables: str) -> Path:
+    path = folder / "tables.toml"
+    head = '[source]\nkind = "csv"\nfolder = "."\n[warehouse]\nschema = "w"\n'
+    path.write_text(head + "".join(f"[[table]]\n{table}\n" for table in tables))
+    return path
+
+
+def make(folder: Path, *files: str) -> None:
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("id\n1\n")
+
+
+LONG = "ü" * 40
+NAMES = {
+    "as they are": ("*.csv", ["Sales 2024.csv", "a.b.csv", "order.csv", "été.csv", "销售.csv"],
+                    ["Sales 2024", "a.b", "order", "été", "销售"]),
+    "compressed": ("*.csv*", ["a.csv.gz", "b.csv"], ["a", "b"]),
+    "hidden files": ("*.csv", [".hidden.csv", "._a.csv", "a.csv"], ["a"]),
+    "open folders": ("*/*.csv", ["eu/sales.csv", "us/sales.csv"], ["eu_sales", "us_sales"]),
+    "folders at any depth": ("**/*.csv", ["a.csv", "x/y/a.csv"], ["a", "x_y_a"]),
+    "a folder that is named": ("eu/*.csv", ["eu/sales.csv", "us/sales.csv"], ["sales"]),
+    "cut to 63 bytes": ("*.csv", [f"{LONG}.csv"], ["ü" * 31]),
+    "like a pattern": ("*.csv", ["a[1].csv", "a1.csv"], ["a1", "a[1]"]),
+    "plain": ("*.csv", ["Sales 2024-EU.csv", "Été.csv"], ["sales_2024_eu", "été"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_a_table_is_called_as_its_file(tmp_path: Path, case: str) -> None:
+    pattern, files, expected = NAMES[case]
+    make(tmp_path, *files)
+    path = catalogue(tmp_path, f'each = "{pattern}"' + ('\nnames = "plain"' if case == "plain" else ""))
+
+    assert [table.name for table in read_catalogue(path).tables] == expected
+
+
+REFUSED = {
+    "two files": ("*/a*", ["x/a.csv", "x/a.csv.gz"], "'x/a.csv' and 'x/a.csv.gz' are both table 'x_a'"),
+    "two long names": ("*.csv", [f"{LONG}1.csv", f"{LONG}2.csv"], "are both table 'üü"),
+    "no name": ("*.csv", [" .csv"], "' .csv' gives the name ''"),
+    "a name of two lines": ("*.csv", ["a\nb.csv"], "gives the name 'a\\nb', which no table can have"),
+    "bytes that are no text": ("*.csv", [b"\xe9.csv".decode("utf-8", "surrogateescape")], "which no table can have"),
+    "no file": ("*.csv", ["a.txt"], "matches '*.csv'"),
+    "no pattern": ("/*.csv", [], "'/*.csv' is no pattern of files"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_files_that_cannot_be_told_apart_are_refused_with_their_names(tmp_path: Path, case: str) -> None:
+    pattern, files, said = REFUSED[case]
+    make(tmp_path, *files)
+    with pytest.raises(MisconfiguredError) as caught:
+        read_catalogue(catalogue(tmp_path, f'each = "{pattern}"'))
+
+    assert said in caught.value.message
+
+
+def test_what_is_listed_keeps_its_place_and_its_file(tmp_path: Path) -> None:
+    make(tmp_path, "a.csv", "b.csv", "c.csv")
+    path = catalogue(
+        tmp_path, 'each = "*.csv"\nnew_columns = "add"', 'name = "mine"\nfile = "c.csv"\nkey = ["id"]', 'each = "b*"'
+    )
+    tables = read_catalogue(path).tables
+
+    assert [(t.id, t.name, t.file, t.new_columns) for t in tables] == [
+        (0, "mine", "c.csv", "fail"),
+        (1, "a", "a.csv", "add"),
+        (2, "b", "b.csv", "add"),
+    ]
+
+
+def test_a_mistake_of_a_pattern_is_told_once_and_of_its_tables_not_a_hundred_times(tmp_path: Path) -> None:
+    make(tmp_path, *(f"{n}.csv" for n in range(100)))
+    with pytest.raises(MisconfiguredError) as once:
+        read_catalogue(catalogue(tmp_path, 'each = "*.csv"\nkeys = ["id"]\nname = "x"'))
+    with pytest.raises(MisconfiguredError) as often:
+        read_catalogue(catalogue(tmp_path, 'each = "*.csv"\nstrategy = "snap"'))
+
+    assert [line.partition(": ")[2] for line in once.value.message.splitlines()] == [
+        "table 0: unknown key 'keys' (did you mean 'key'?)",
+        "table 0: unknown key 'name' (did you mean 'names'?)",
+    ]
+    assert len(often.value.message.splitlines()) == 21
+    assert often.value.message.endswith("… and 80 more")
+
+
+def test_a_folder_is_a_catalogue_too(tmp_path: Path, database: str) -> None:
+    make(tmp_path, "A.CSV", "b.csv")
+    (tmp_path / "output").touch()
+    found = run_job(database, "find", tmp_path, output=tmp_path / "output")
+    loaded = run_job(database, "table", "--table", "A", ETL_CATALOGUE=str(tmp_path))
+    unknown = run_job(database, "table", "--table", "bb", "--catalogue", tmp_path)
+
+    assert (found.stdout, found.metrics) == ("A\nb\n", {"tables": ["A", "b"]})
+    assert (loaded.status, query(database, 'SELECT * FROM raw."A"')) == (0, [(1,)])
+    assert (unknown.status, "no table 'bb' (did you mean 'b'?)" in unknown.stderr) == (78, True)
+
+
+def test_a_folder_with_files_of_two_kinds_needs_a_catalogue(tmp_path: Path) -> None:
+    make(tmp_path, "a.csv", "b.parquet")
+    with pytest.raises(MisconfiguredError, match=r"has CSV files \(a.csv, …\) and Parquet files \(b.parquet, …\)"):
+        read_catalogue(tmp_path)
+    with pytest.raises(MisconfiguredError, match="has no CSV or Parquet file"):
+        read_catalogue(EXAMPLE)
+
+
+def test_a_file_alone_is_loaded_without_any_catalogue(tmp_path: Path, database: str) -> None:
+    make(tmp_path, "sales 2024.csv", "other.csv")
+    ended = run_job(database, "table", "--file", tmp_path / "sales 2024.csv")
+    missing = run_job(database, "table", "--file", tmp_path / "nowhere.csv")
+
+    assert ended.stdout == "sales 2024: 1 rows, 1 inserted, 0 updated, 0 deleted\n"
+    assert query(database, 'SELECT * FROM raw."sales 2024"') == [(1,)]
+    assert query(database, "SELECT job, target FROM etl.load") == [("table-sales 2024", "raw.sales 2024")]
+    assert (missing.status, "nowhere.csv does not exist" in missing.stderr) == (65, True)
