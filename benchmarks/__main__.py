@@ -6,46 +6,89 @@ import argparse
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
-from benchmarks import dispatch, loading, memory, preload, shape, startup
+from benchmarks import (
+    copy,
+    dispatch,
+    flat,
+    memory,
+    parallel,
+    parquet,
+    peers,
+    preload,
+    shape,
+    snapshot,
+    startup,
+    transfer,
+)
 from benchmarks.measure import BenchmarkError, Result, Row
+from etl_runner.errors import EtlError
 
 BENCHES: dict[str, Callable[..., Result]] = {
     "dispatch": dispatch.bench,
     "shape": shape.bench,
-    "copy": loading.bench,
     "startup": startup.bench,
     "preload": preload.bench,
     "memory": memory.bench,
+}
+LOADS: dict[str, Callable[..., Result]] = {
+    "copy": copy.bench,
+    "parquet": parquet.bench,
+    "transfer": transfer.bench,
+    "snapshot": snapshot.bench,
+    "parallel": parallel.bench,
+}
+LONG: dict[str, Callable[..., Result]] = {
+    "peers": peers.bench,
+    "memory-of-loads": flat.bench,
 }
 HEADER = ("what", "ours", "peer", "theirs", "ratio", "target", "")
 
 
 def main() -> int:
     options = _arguments()
-    rows: list[Row] = []
-    notes: list[str] = []
-    for name in options.bench or BENCHES:
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
+    results: list[Result] = []
+    for name in options.bench or [*BENCHES, *LOADS]:
         print(f"{name} …", file=sys.stderr)
         try:
-            with _folder() as folder:
-                result = BENCHES[name](folder, rounds=options.rounds)
-        except BenchmarkError as error:
+            results.append(_measure(name, options))
+        except (BenchmarkError, EtlError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             return 1
-        rows += result.rows
-        notes += result.notes
+        except KeyboardInterrupt:
+            print(f"{name}: stopped", file=sys.stderr)
+            return 130
     print(_machine())
-    print(table(rows))
-    for note in notes:
-        print(note)
+    if rows := [row for result in results for row in result.rows]:
+        print(table(rows))
+    for result in results:
+        for note in result.notes:
+            print(note)
     return 0
+
+
+def _measure(name: str, options: argparse.Namespace) -> Result:
+    with _folder() as folder:
+        if name in BENCHES:
+            return BENCHES[name](folder, rounds=options.rounds)
+        return (LOADS | LONG)[name](folder, rounds=options.rounds, rows=options.rows)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal(3) wants it
+    """Once is enough: what was started is stopped and removed, whoever goes on pressing Ctrl+C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -58,11 +101,14 @@ def table(rows: Sequence[Row]) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     target = f"≤ {row.target:.3g}" if row.target else ""
-    return (row.what, _time(row.ours), row.peer, _time(row.theirs), f"{row.ratio:.2f}", target, row.verdict)
+    ours, theirs = (_amount(value, row.unit) for value in (row.ours, row.theirs))
+    return (row.what, ours, row.peer, theirs, f"{row.ratio:.2f}", target, row.verdict)
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds >= 0.5 else f"{seconds * 1000:.3g} ms"
+def _amount(value: float, unit: str) -> str:
+    if unit == "s" and value < 0.5:
+        return f"{value * 1000:.3g} ms"
+    return f"{value:.2f} {unit}" if value < 10 else f"{value:.1f} {unit}"
 
 
 def _machine() -> str:
@@ -84,10 +130,16 @@ def _folder() -> Iterator[Path]:
 
 
 def _arguments() -> argparse.Namespace:
+    names, every = ", ".join([*BENCHES, *LOADS]), {**BENCHES, **LOADS, **LONG}
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("bench", nargs="*", metavar="BENCH", help=f"which (default: all): {', '.join(BENCHES)}")
-    parser.add_argument("--rounds", type=int, help="rounds that count (default: each bench's own, 5 to 41)")
-    return parser.parse_args()
+    only = f"only where named, for they take long: {', '.join(LONG)}"
+    parser.add_argument("bench", nargs="*", metavar="BENCH", help=f"which (default: {names}); {only}")
+    parser.add_argument("--rounds", type=int, help="rounds that count (default: each bench's own, 1 to 41)")
+    parser.add_argument("--rows", type=int, help="rows to load (default: each bench's own); only for benches of loads")
+    options = parser.parse_args()
+    if unknown := [name for name in options.bench if name not in every]:
+        parser.error(f"no benchmark {unknown[0]!r}: choose from {', '.join(every)}")
+    return options
 
 
 if __name__ == "__main__":

@@ -28,3 +28,11 @@ def peer(name: str, *, package: str) -> tuple[str, str]:
     """A program's path, or an empty text and how to get it."""
     found = shutil.which(name)
     return (found, "") if found else ("", f"{name} is not here: apt install {package}")
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that are there still."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+
+GRACE = 20.0  # seconds for a command to end when the benchmark is stopped: a runner has jobs to stop
 
 
 class BenchmarkError(Exception):
@@ -25,7 +28,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the table: `ours` against `peer`, both in seconds; the ratio is the median of the rounds' ratios."""
+    """One line of the table: `ours` against `peer`, both in `unit`; the ratio is the median of the rounds' ratios."""
 
     what: str
     ours: float
@@ -33,6 +36,7 @@ class Row:
     theirs: float
     ratio: float
     target: float | None = None
+    unit: str = "s"
 
     @property
     def verdict(self) -> str:
@@ -62,17 +66,57 @@ def run(
         process = subprocess.Popen(
             argv, cwd=cwd, stdin=source, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env
         )
-        assert process.stderr
-        said = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begun
-        process.returncode = os.waitstatus_to_exitcode(status)
+        with stopped_with_us(process):
+            assert process.stderr
+            said = process.stderr.read()
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - begun
+            process.returncode = os.waitstatus_to_exitcode(status)
         process.stderr.close()
-    if process.returncode:
-        raise BenchmarkError(
-            f"{' '.join(map(str, argv))}: exit {process.returncode}\n{said.decode(errors='replace')[-1000:]}"
-        )
+    check_ended(process, said)
     return Spent(seconds=seconds, memory=usage.ru_maxrss * 1024)
+
+
+def piped(first: Sequence[str | Path], second: Sequence[str | Path], *, env: Mapping[str, str]) -> Spent:
+    """Time two processes, the second reading what the first writes, until both have ended with 0."""
+    begun = time.perf_counter()
+    writer = subprocess.Popen(first, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+    with writer, stopped_with_us(writer):
+        reader = subprocess.Popen(
+            second, stdin=writer.stdout, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env
+        )
+        with reader, stopped_with_us(reader):
+            assert writer.stdout and writer.stderr and reader.stderr
+            writer.stdout.close()
+            said = [process.stderr.read() for process in (reader, writer) if process.stderr]
+            reader.wait()
+            writer.wait()
+            seconds = time.perf_counter() - begun
+    for process, words in zip((reader, writer), said, strict=True):
+        check_ended(process, words)
+    return Spent(seconds=seconds)
+
+
+@contextlib.contextmanager
+def stopped_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Nothing goes on when the benchmark is stopped: the process is told to end, and killed if it does not."""
+    try:
+        yield
+    except BaseException:
+        process.terminate()
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
+
+
+def check_ended(process: subprocess.Popen[bytes], said: bytes) -> None:
+    """Raise BenchmarkError with what a process said if it did not end with 0."""
+    if process.returncode:
+        words = " ".join(map(str, process.args if isinstance(process.args, Sequence) else [process.args]))
+        raise BenchmarkError(f"{words}: exit {process.returncode}\n{said.decode(errors='replace')[-1000:]}")
 
 
 class Rounds:

@@ -2,15 +2,134 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import table
-from benchmarks.commands import ROOT
-from benchmarks.measure import BenchmarkError, Rounds, Row, Spent, run
+from benchmarks.__main__ import BENCHES, LOADS, LONG, table
+from benchmarks.commands import ROOT, environment, peer
+from benchmarks.measure import BenchmarkError, Rounds, Row, Spent, piped, run
 from benchmarks.shape import CLEANUP, FINAL, PRE, TABLE, TABLES, best_makespan, simple_bound
+from tests.support.servers import entered_by_all
+
+WHATS = {
+    "copy": [
+        "CSV: copying 200 rows × 10 columns",
+        "CSV: the whole load, first time",
+        "CSV: the whole load as replace",
+        "CSV: the whole load, nothing new",
+    ],
+    "parquet": ["Parquet: copying 200 rows × 10 columns", "Parquet: the whole load, first time"],
+    "transfer": ["PostgreSQL: copying 200 rows × 10 columns", "PostgreSQL: the whole load, first time"],
+    "snapshot": [
+        "snapshot of 200 rows, 1 % changed",
+        "of it the change alone",
+        "snapshot of 200 rows, 10 % changed",
+        "snapshot of 200 rows, 100 % changed",
+    ],
+    "parallel": ["20 tables of 200 rows, 5 workers", "the sample pipeline, 5 workers"],
+    "memory-of-loads": [f"memory to load 200 rows from {kind}" for kind in ("CSV", "Parquet", "PostgreSQL")],
+}
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """Where benchmarks put their folders; it must be empty afterwards."""
+    with entered_by_all() as folder:
+        yield folder
+
+
+def benchmarks(temporary: Path, *words: str, **env: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", *words],
+        cwd=ROOT,
+        env=environment(TMPDIR=str(temporary), **env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def processes_that_name(folder: Path) -> list[str]:
+    """The command lines in which a folder is named."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in words:
+            found.append(words)
+    return found
+
+
+@pytest.mark.parametrize("name", WHATS)
+def test_a_bench_of_loads_measures_a_few_rows(name: str, temporary: Path) -> None:
+    process = benchmarks(temporary, name, "--rows", "200", "--rounds", "1")
+
+    answer, said = process.communicate(timeout=100)
+
+    assert process.returncode == 0, said
+    lines = [line for line in answer.splitlines() if line.startswith("|")][2:]
+    assert [line.split("|")[1].strip() for line in lines] == WHATS[name]
+    assert {line.count("|") for line in lines} == {8}
+    assert max(map(len, lines)) <= 120
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_benchmark_leaves_nothing_behind(number: signal.Signals, temporary: Path) -> None:
+    process = benchmarks(temporary, "copy", "--rows", "3000000")
+    limit = time.monotonic() + 60
+    while not list(temporary.glob("*/sale.csv")):  # psql is writing it
+        assert time.monotonic() < limit and process.poll() is None
+        time.sleep(0.01)
+
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert said.splitlines() == ["copy …", "copy: stopped"]
+    assert list(temporary.iterdir()) == []
+    assert processes_that_name(temporary) == []
+
+
+def test_the_help_names_every_bench() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+
+    assert [name for name in (*BENCHES, *LOADS, *LONG) if name not in answer] == []
+
+
+def test_a_bench_that_is_not_there_is_refused_with_those_that_are(temporary: Path) -> None:
+    process = benchmarks(temporary, "copi")
+
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert "no benchmark 'copi': choose from dispatch, " in said
+
+
+def test_a_peer_that_is_missing_is_named_with_what_installs_it(temporary: Path) -> None:
+    process = benchmarks(temporary, "peers", XDG_CACHE_HOME=str(temporary))
+
+    answer, said = process.communicate(timeout=60)
+
+    assert process.returncode == 0, said
+    assert "dlt and pandas are not here: python -m benchmarks.peers installs them in" in answer
+
+
+def test_a_program_that_is_missing_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    assert peer("xargs", package="findutils") == ("", "xargs is not here: apt install findutils")
 
 
 def makespan_of_list(*, workers: int, pre_at: int) -> float:
@@ -60,6 +179,18 @@ def test_a_command_that_fails_is_no_measurement() -> None:
         run([sys.executable, "-c", "raise SystemExit(3)"])
 
 
+@pytest.mark.parametrize("broken", ["writer", "reader"])
+def test_two_commands_and_a_pipe_are_no_measurement_where_one_fails(broken: str) -> None:
+    code = {"writer": "print('rows')", "reader": "import sys; assert sys.stdin.read()[:4] == 'rows'"}
+    commands = {name: [sys.executable, "-c", words] for name, words in code.items()}
+    assert piped(commands["writer"], commands["reader"], env=environment()).seconds > 0
+
+    commands[broken][-1] += "; raise SystemExit(3)"
+
+    with pytest.raises(BenchmarkError, match="exit 3"):
+        piped(commands["writer"], commands["reader"], env=environment())
+
+
 def test_memory_is_the_process_s_own_peak() -> None:
     # from a process as small as the benchmarks': the kernel's figure starts from what the one that forks has
     code = "import sys; from benchmarks.measure import run; print(run([sys.executable, '-c', sys.argv[1]]).memory)"
@@ -75,6 +206,7 @@ def test_the_table_shows_ratio_target_and_verdict() -> None:
         Row(what="a", ours=1.5, peer="p", theirs=0.01, ratio=1.5, target=2.0),
         Row(what="b", ours=1.5, peer="p", theirs=0.01, ratio=2.5, target=2.0),
         Row(what="c", ours=0.0005, peer="p", theirs=0.01, ratio=0.05),
+        Row(what="d", ours=36.52, peer="p", theirs=9.1, ratio=4.01, target=1.1, unit="MiB"),
     ]
 
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table(rows).splitlines()]
@@ -83,4 +215,5 @@ def test_the_table_shows_ratio_target_and_verdict() -> None:
         ["a", "1.50 s", "p", "10 ms", "1.50", "≤ 2", "ok"],
         ["b", "1.50 s", "p", "10 ms", "2.50", "≤ 2", "MISSED"],
         ["c", "0.5 ms", "p", "10 ms", "0.05", "", ""],
+        ["d", "36.5 MiB", "p", "9.10 MiB", "4.01", "≤ 1.1", "MISSED"],
     ]
