@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.__main__ import BENCHES, LOADS, LONG, table
 from benchmarks.commands import ROOT, environment, peer
-from benchmarks.measure import BenchmarkError, Rounds, Row, Spent, piped, run
+from benchmarks.measure import BenchmarkError, Rounds, Row, Spent, piped, run, stopped_with_us
 from benchmarks.shape import CLEANUP, FINAL, PRE, TABLE, TABLES, best_makespan, simple_bound
 from tests.support.servers import entered_by_all
 
@@ -71,6 +71,8 @@ def processes_that_name(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("name", WHATS)
 def test_a_bench_of_loads_measures_a_few_rows(name: str, temporary: Path) -> None:
+    if name == "memory-of-loads" and not Path("/proc/self/smaps_rollup").exists():
+        pytest.skip("asks Linux's /proc")
     process = benchmarks(temporary, name, "--rows", "200", "--rounds", "1")
 
     answer, said = process.communicate(timeout=100)
@@ -189,6 +191,15 @@ def test_two_commands_and_a_pipe_are_no_measurement_where_one_fails(broken: str)
 
     with pytest.raises(BenchmarkError, match="exit 3"):
         piped(commands["writer"], commands["reader"], env=environment())
+
+
+def test_a_command_ends_with_the_benchmark() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+
+    with pytest.raises(KeyboardInterrupt), stopped_with_us(process):
+        raise KeyboardInterrupt
+
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_memory_is_the_process_s_own_peak() -> None:
