@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from etl_runner.model import Metric, Outcome, RunStatus
+from etl_runner.model import Copy, Metric, Outcome, RunStatus
 
 
 class StopReason(StrEnum):
@@ -118,6 +118,17 @@ class JobFinished(_Event, frozen=True):
     optional: bool = False
 
 
+class JobExpanded(_Event, frozen=True):
+    """What another job reported is known: `copies` take the place of `job` in the plan, of its needs and dependents.
+
+    Without copies the job itself ends: failed with `error`, or not wanted.
+    """
+
+    job: str
+    copies: tuple[Copy, ...] = ()
+    error: str = ""
+
+
 class StopRequested(_Event, frozen=True):
     """Somebody wants the run to end: `force` means now, else within each job's grace. `signal` is set for signals."""
 
@@ -146,11 +157,12 @@ Event = (
     | AttemptExited
     | JobRetrying
     | JobFinished
+    | JobExpanded
     | StopRequested
     | DeadlinePassed
     | RunFinished
 )
-Stimulus = AttemptStarted | AttemptExited | StopRequested | DeadlinePassed
+Stimulus = AttemptStarted | AttemptExited | JobExpanded | StopRequested | DeadlinePassed
 
 
 class Record(Struct, frozen=True, kw_only=True):

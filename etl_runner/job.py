@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 Value = str | int | float | bool | None
+Values = Value | Sequence[str | int]
 
 
-def report(**metrics: Value) -> None:
+def report(**metrics: Values) -> None:
     """Add to this attempt's metrics; the last value of a name wins. Does nothing outside a run.
+
+    Lists are not shown, but later jobs can read them, and be made from them: one for each value.
 
     One line appended in one write: whole lines survive a kill at any moment.
     """
@@ -23,7 +27,7 @@ def report(**metrics: Value) -> None:
         file.write(line.encode())
 
 
-def read_output(job: str) -> dict[str, Value]:
+def read_output(job: str) -> dict[str, Values]:
     """All values an earlier job of this run reported, by its last attempt; empty if there are none.
 
     Lines that are no JSON object (the last one of a killed attempt) are passed over.
@@ -36,12 +40,17 @@ def read_output(job: str) -> dict[str, Value]:
         for path in Path(folder, "outputs").glob("*.jsonl")
         if (match := re.fullmatch(re.escape(job) + r"\.(\d+)\.jsonl", path.name))
     }
-    return _values(attempts[max(attempts)]) if attempts else {}
+    return values_of(attempts[max(attempts)]) if attempts else {}
 
 
-def _values(path: Path) -> dict[str, Value]:
-    values: dict[str, Value] = {}
-    for line in path.read_text("utf-8", errors="replace").splitlines():
+def values_of(path: Path) -> dict[str, Values]:
+    """All values in an ETL_OUTPUT file; empty if there is none."""
+    values: dict[str, Values] = {}
+    try:
+        text = path.read_text("utf-8", errors="replace")
+    except FileNotFoundError:
+        return values
+    for line in text.split("\n"):
         try:
             found = json.loads(line)
         except ValueError:

@@ -70,10 +70,42 @@ class Phase(Struct, frozen=True, kw_only=True):
     needs: tuple[str, ...] = ()
 
 
+class Copy(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One of the jobs a template stands for: its name, its matrix values, the jobs it needs."""
+
+    name: str
+    params: dict[str, str] = {}
+    needs: tuple[str, ...] = ()
+
+
+class Output(Struct, frozen=True, kw_only=True):
+    """The values another job reports: the list called `output` that `job` writes to its ETL_OUTPUT."""
+
+    job: str
+    output: str
+
+
+class Expansion(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job stands for copies that are known only during the run: `matrix` has the values of each parameter.
+
+    `shell` says that the values are to be quoted for a shell. The job's own texts have `{parameter}` where a value
+    goes, and doubled braces where braces are meant.
+    """
+
+    matrix: dict[str, tuple[str, ...] | Output]
+    shell: bool = False
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The jobs that report values."""
+        return tuple(dict.fromkeys(v.job for v in self.matrix.values() if isinstance(v, Output)))
+
+
 class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing to run. `name` is unique in a plan; `template` is its key in the file (`table` of `table-3`).
 
-    `argv` is final: nothing is left to expand. `needs` are job names, phase needs included. `pools` maps pool
+    `argv` is final, unless there is an `expand`: then the job itself never runs, but its copies do.
+    `needs` are job names, phase needs included. `pools` maps pool
     names to the places this job takes. `timeout`, `grace` and `expect` are seconds, `memory` is bytes, `pids` processes
     at once, `log_limit` the bytes of an attempt's log (0: any number). `cwd` is absolute.
     """
@@ -97,6 +129,7 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     memory: int | None = None
     pids: int | None = None
     log_limit: int = LOG_LIMIT
+    expand: Expansion | None = None
 
 
 class Plan(Struct, frozen=True, kw_only=True):

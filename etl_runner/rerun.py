@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from etl_runner.errors import UsageError
-from etl_runner.events import JobFinished
+from etl_runner.events import JobExpanded, JobFinished
+from etl_runner.expanding import extended
 from etl_runner.model import Job, Outcome, Plan
 from etl_runner.pipeline.select import keep
 
@@ -16,6 +18,7 @@ _ASPECTS = (
     ("folder", ("cwd",)),
     ("environment", ("env",)),
     ("needs", ("needs", "when", "optional")),
+    ("matrix", ("expand",)),
     ("limits", ("timeout", "grace", "retry", "pools", "memory", "pids", "log_limit")),
 )
 
@@ -26,6 +29,39 @@ def left_over(plan: Plan, ends: Mapping[str, JobFinished], *, good: Collection[s
     Not those that were good, nor those that were not wanted. `good` are those of which one knows from elsewhere.
     """
     return {job.name for job in plan.jobs if job.name not in good and _is_left(ends.get(job.name))}
+
+
+class Again(NamedTuple):
+    """What is to run again: the recorded plan, the jobs of it, and which copies it knows.
+
+    `asked` are jobs that were good and run again all the same, because their values were never made use of.
+    """
+
+    plan: Plan
+    names: set[str]
+    known: list[JobExpanded]
+    asked: set[str]
+
+
+def again(start: Plan, events: Sequence[JobExpanded], names: Collection[str]) -> Again:
+    """These jobs of a run that began with the plan `start`; a job that runs again says anew what copies there are.
+
+    `names` are of the plan with all copies that became known.
+    """
+    sources = {job.name: set(job.expand.sources) for job in start.jobs if job.expand}
+    known = [event for event in events if not sources[event.job] & set(names)]
+    plan = extended(start, known)
+    here = {job.name for job in plan.jobs}
+    wanted = {name for name in names if name in here} | {event.job for event in events if event not in known}
+    asked = set[str]().union(*(sources.get(name, ()) for name in wanted)) - wanted
+    return Again(plan, wanted | asked, known, asked)
+
+
+def as_known(now: Plan, events: Iterable[JobExpanded]) -> Plan:
+    """The pipeline file's plan with the copies that are known, where it still has what they are made of."""
+    matrix = {job.name: set(job.expand.matrix) for job in now.jobs if job.expand}
+    fitting = (e for e in events if all(matrix.get(e.job) == copy.params.keys() for copy in e.copies))
+    return extended(now, fitting)
 
 
 def rerun(plan: Plan, names: Collection[str], *, now: Plan) -> Plan:
@@ -46,7 +82,9 @@ def rerun(plan: Plan, names: Collection[str], *, now: Plan) -> Plan:
 
 
 def differences(plan: Plan, names: Collection[str], *, now: Plan) -> dict[str, list[str]]:
-    """What the pipeline file says otherwise now, job by job: `command`, `folder`, `environment`, `needs`, `limits`.
+    """What the pipeline file says otherwise now, job by job.
+
+    Such as `command`, `folder`, `environment`, `needs`, `matrix`, `limits`.
 
     A job it does not have any more is `gone`. `plan` is what was recorded: environments have names only.
     """

@@ -7,6 +7,7 @@ of the run is told, only after the ledger has it on disk. Sinks hear of an event
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from etl_runner.events import (
     AttemptStarted,
     DeadlinePassed,
     Event,
+    JobExpanded,
     Record,
     RunFinished,
     RunStarted,
@@ -30,11 +32,13 @@ from etl_runner.events import (
     StopRequested,
     counts,
 )
+from etl_runner.expanding import copy_of
 from etl_runner.journal import Journal, Memory, Sink, Sinks
 from etl_runner.masking import Masker
 from etl_runner.model import Metric, Order, Plan, RunStatus
 from etl_runner.paths import Home
-from etl_runner.scheduler import Announce, Command, Launch, Scheduler, Stop
+from etl_runner.reported import expansion_of
+from etl_runner.scheduler import Announce, Command, Expand, Launch, Scheduler, Stop
 from etl_runner.signals import die_of, handled_signals
 from etl_runner.ticks import every
 
@@ -115,7 +119,9 @@ class Runner:
         return stopped.signal if stopped else None
 
     async def _drive(self, begun: float) -> RunFinished:
-        await self._record([self._about], launches=self._collect(self._scheduler.start(begun)))
+        told = self._scheduler.start(begun)
+        await self._record([self._about], launches=self._collect(told))
+        await self._step([self._expand(c.job) for c in told if isinstance(c, Expand)])
         while not self._scheduler.done:
             await self._step(await self._next())
         ended = self._finished(self._loop.time() - begun)
@@ -140,14 +146,25 @@ class Runner:
     async def _step(self, arrived: Sequence[Stimulus]) -> None:
         events: list[Event] = []
         commands: list[Command] = []
-        for stimulus in arrived:
+        stimuli = deque(arrived)
+        while stimuli:
+            stimulus = stimuli.popleft()
             if not isinstance(stimulus, DeadlinePassed):
                 events.append(stimulus)
             told = self._scheduler.handle(stimulus, self._loop.time())
             events += [command.event for command in told if isinstance(command, Announce)]
+            stimuli.extendleft(self._expand(c.job) for c in reversed(told) if isinstance(c, Expand))
             commands += told
         launches = self._collect(commands)
         await self._record(events, launches=launches)
+
+    def _expand(self, name: str) -> JobExpanded:
+        """Say what the copies of a job are, now that all it needs is over."""
+        job = self._jobs[name]
+        outputs = partial(self._home.output, self._run)
+        event = expansion_of(job, ends=self._scheduler.outcomes, others=self._jobs, outputs=outputs)
+        self._jobs |= {copy.name: copy_of(job, copy) for copy in event.copies}
+        return event
 
     def _collect(self, commands: Sequence[Command]) -> list[Launch]:
         """Carry out the stops, which must not wait; return the launches."""

@@ -43,9 +43,11 @@ def simulate(
     """Run `plan` in virtual time: every job takes its seconds of `durations` (0 if unknown) and succeeds.
 
     `workers` replaces the plan's. `estimates` decide the order as in a real run and are the durations unless
-    given. Timeouts play no part. Raises ValueError if a job wants more places than its pool has.
+    given. Timeouts play no part, and a job whose copies are not known yet is one job. Raises ValueError if a job
+    wants more places than its pool has.
     """
     workers = plan.workers if workers is None else workers
+    plan = replace(plan, jobs=tuple(replace(job, expand=None) if job.expand else job for job in plan.jobs))
     scheduler = Scheduler(
         replace(plan, workers=workers, timeout=None), estimates=durations if estimates is None else estimates
     )

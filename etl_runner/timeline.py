@@ -14,6 +14,7 @@ from etl_runner.events import (
     AttemptReported,
     AttemptStarted,
     DeadlinePassed,
+    JobExpanded,
     JobFinished,
     JobRetrying,
     Record,
@@ -21,6 +22,7 @@ from etl_runner.events import (
     RunStarted,
     StopRequested,
 )
+from etl_runner.expanding import extended
 from etl_runner.model import Job, Metric, Outcome, Plan
 
 
@@ -170,8 +172,6 @@ class Timeline:
             self.began, self.run = record.at, record.run
         now = self.latest = max(self.latest, self.offset(record.at))  # also where the clock was set back
         match record.event:
-            case RunStarted():
-                self.started = record.event
             case AttemptStarted():
                 self._attempt_started(record.event, now)
             case AttemptReported(job=job, metrics=metrics):
@@ -183,12 +183,10 @@ class Timeline:
                 self._job_retrying(record.event, now)
             case JobFinished():
                 self._job_finished(record.event, now)
-            case StopRequested():
-                self.stop = record.event
-            case RunFinished():
-                self.finished = record.event
-            case DeadlinePassed():
-                pass
+            case JobExpanded():
+                self._job_expanded(record.event, now)
+            case RunStarted() | StopRequested() | RunFinished() | DeadlinePassed():
+                self._run_changed(record.event)
             case _:
                 assert_never(record.event)
 
@@ -202,6 +200,15 @@ class Timeline:
                     JobFinished(job=job.name, phase=job.phase, attempt=tries, outcome=Outcome.LOST, reason=reason),
                     self.latest,
                 )
+
+    def _run_changed(self, event: RunStarted | StopRequested | RunFinished | DeadlinePassed) -> None:
+        match event:
+            case RunStarted():
+                self.started = event
+            case StopRequested():
+                self.stop = event
+            case RunFinished():
+                self.finished = event
 
     def _attempt_started(self, event: AttemptStarted, now: float) -> None:
         if (track := self.tracks.get(event.job)) is None:
@@ -246,6 +253,25 @@ class Timeline:
             number, seconds = self._template_times.get(track.job.template, (0, 0.0))
             self._template_times[track.job.template] = (number + 1, seconds + track.seconds)
         self._release(event.job, now)
+
+    def _job_expanded(self, event: JobExpanded, now: float) -> None:
+        """Follow the copies instead of the job, in its place."""
+        if event.job not in self.tracks or not event.copies:
+            return
+        self.plan = extended(self.plan, [event])
+        old = self.tracks.pop(event.job)
+        names = [copy.name for copy in event.copies]
+        waiting = self._dependents.get(event.job, [])
+        before, self.tracks = self.tracks, {}
+        for job in self.plan.jobs:
+            track = self.tracks[job.name] = before.get(job.name) or Track(job=job, ready=now)
+            track.job = job
+        self.phases[old.job.phase].total += len(names) - 1
+        for name in names:
+            self._open_needs[name] = 0
+            self._dependents[name] = waiting
+        for name in waiting:
+            self._open_needs[name] += len(names) - 1
 
     def _leave(self, track: Track) -> None:
         group = self.phases[track.job.phase]

@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 FLOORS: list[set[str]] = [
     {"model", "events", "errors", "paths", "job"},
     {
-        "scheduler", "simulate", "intervals", "timeline", "pipeline", "words", "look", "deciding", "rerun", "masking",
-        "secrecy", "hiding", "measures",
+        "scheduler", "expanding", "simulate", "intervals", "timeline", "pipeline", "words", "look", "deciding", "rerun",
+        "masking", "secrecy", "hiding", "measures",
     },
     {
-        "control", "ticks", "signals", "streams", "first", "environment", "keeper", "executors", "sinks", "ledger",
-        "postgres",
+        "control", "ticks", "signals", "streams", "first", "environment", "reported", "keeper", "executors", "sinks",
+        "ledger", "postgres",
     },
     {"journal", "runner", "report", "ui"},
     {"cli", "__main__"},

@@ -54,6 +54,7 @@ def test_editors_are_told_what_is_required() -> None:
 VALUES = [
     "1", "0", "-1", "5.5", "300", "true", '"x"', '""', '"10m"', '"1h 30m"', '"10 minuts"', '"always"', '"sometimes"',
     "[]", '["a"]', "[1]", '[""]', '["signal", 75]', "[0]", "[1.5]", "{}", "{ a = 1 }", '{ a = "0..9" }', "{ a = 0 }",
+    '{ a = { job = "x", output = "y" } }',
     '{ a = ["x", 1] }', '{ a = { command = "ls" } }', '{ a = { comand = "ls" } }', "{ a = 1.5 }", '{ a = [1.5] }',
     '"a name"', '"-x"', "2026-01-01",
 ]  # fmt: skip
@@ -117,7 +118,8 @@ def test_every_key_stands_in_the_reference() -> None:
 
 def test_the_files_of_the_reference_are_good() -> None:
     reference = (Path(__file__).parents[1] / "docs" / "pipeline.md").read_text(encoding="utf-8")
-    whole, profile = (block.split("```")[0] for block in reference.split("```toml\n")[1:])
+    whole, values, profile = (block.split("```")[0] for block in reference.split("```toml\n")[1:])
 
     assert problems_of(whole, profile="prod") == []
+    assert problems_of("[phases]\npre = {}\nsub = {}\n" + values) == []
     assert problems_of(whole.split("[profiles.prod]")[0] + profile, profile="prod") == []

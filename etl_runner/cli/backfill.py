@@ -99,7 +99,14 @@ def _chosen(opened: Opened, plan: Plan, names: tuple[str, ...]) -> tuple[Job, ..
             from etl_runner.cli.job import unknown_job
 
             raise unknown_job(opened, name)
-    return tuple(job for job in plan.jobs if job.name in names or job.template in names)
+    chosen = tuple(job for job in plan.jobs if job.name in names or job.template in names)
+    for job in chosen:
+        if job.expand:
+            raise UsageError(
+                f"{job.name!r} gets its values from {', '.join(job.expand.sources)} during a run",
+                hint="backfill runs jobs whose copies the pipeline file tells",
+            )
+    return chosen
 
 
 def _done(opened: Opened, plan: Plan) -> set[str]:

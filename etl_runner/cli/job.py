@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -12,12 +13,15 @@ from etl_runner.cli.exclusive import IfRunning, if_running_option
 from etl_runner.cli.options import Settings, common_options, remember
 from etl_runner.cli.plan_options import plan_options, unique
 from etl_runner.errors import UsageError
-from etl_runner.model import Job, Plan
+from etl_runner.events import JobExpanded
+from etl_runner.expanding import extended
+from etl_runner.model import Expansion, Job, Output, Plan
+from etl_runner.pipeline.matrix import MatrixError, copies_of
 from etl_runner.pipeline.pipeline import shown_values
 
 
 class Value(click.ParamType[str]):
-    """One of a matrix parameter's values."""
+    """One of a matrix parameter's values; any text where they are known only during a run."""
 
     name = "value"
 
@@ -25,7 +29,7 @@ class Value(click.ParamType[str]):
         self._values = values
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value not in self._values:
+        if self._values and value not in self._values:
             self.fail(f"{value!r} is not one of {shown_values(self._values)}", param, ctx)
         return str(value)
 
@@ -99,7 +103,7 @@ def template_command(opened: Opened, name: str) -> click.Command:
             [f"--{parameter}", f"matrix_{parameter}"],
             type=Value(values),
             multiple=True,
-            metavar=shown_values(values),
+            metavar=shown_values(values) or "VALUE",
             help=f"Only the copies with this {parameter}; may be given several times.",
         )
         for parameter, values in template.params.items()
@@ -138,6 +142,8 @@ def _command(opened: Opened, name: str, options: list[click.Option], names: Any,
         **chosen: tuple[str, ...],
     ) -> int:
         plan = opened.pipeline.plan(params=unique(params), workers=workers, timeout=timeout)
+        if name in opened.pipeline.templates:
+            plan = with_given(plan, name, {key.removeprefix("matrix_"): values for key, values in chosen.items()})
         alone = only(plan, names(plan, chosen), args)
         if dry_run:
             from etl_runner.cli.plan import show_plan
@@ -152,6 +158,24 @@ def _command(opened: Opened, name: str, options: list[click.Option], names: Any,
     command = click.command(name, help=help_text or f"Run {name}.")(run)
     command.params = [*options, *(p for p in command.params if p.name not in ("config", "profile"))]
     return command
+
+
+def with_given(plan: Plan, name: str, given: Mapping[str, tuple[str, ...]]) -> Plan:
+    """The plan with the copies that the command line names, where they are known only during a run otherwise."""
+    expand = next((job.expand for job in plan.jobs if job.name == name), None)
+    if expand is None:
+        return plan
+    if missing := [key for key, values in expand.matrix.items() if not given[key] and isinstance(values, Output)]:
+        raise UsageError(
+            f"{name!r} gets its values from {', '.join(expand.sources)} during a run",
+            hint=f"say which: --{missing[0]} …; or run both: etl-run all --only +{name}",
+        )
+    matrix = {key: given[key] or values for key, values in expand.matrix.items()}
+    try:
+        copies = copies_of(name, Expansion(matrix=matrix), lambda _: [])
+    except MatrixError as error:
+        raise UsageError(error.message) from None
+    return extended(plan, [JobExpanded(job=name, copies=copies)])
 
 
 def only(plan: Plan, names: set[str], args: tuple[str, ...]) -> Plan:

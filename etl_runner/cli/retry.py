@@ -119,17 +119,19 @@ def _left_of(reader: LedgerReader, opened: Opened, number: int, origins: tuple[s
     from etl_runner.ledger.results import ended_well
     from etl_runner.pipeline.select import downstream
     from etl_runner.report.choice import choose_jobs
-    from etl_runner.rerun import differences, left_over, rerun
+    from etl_runner.rerun import again, as_known, differences, left_over, rerun
 
     plan = reader.plan(number)
     events = (record.event for record in reader.records(number))
     ends = {event.job: event for event in events if isinstance(event, JobFinished)}
     good = ended_well(opened.home, number, [job for job in plan.jobs if job.name not in ends])
-    again = {job.name for origin in origins for job in choose_jobs(plan, origin, run=number)}
-    names = left_over(plan, ends, good=good) | downstream(plan, again)
+    chosen = {job.name for origin in origins for job in choose_jobs(plan, origin, run=number)}
+    names = left_over(plan, ends, good=good) | downstream(plan, chosen)
+    plan, names, known, asked = again(reader.plan_at_start(number), reader.expansions(number), names)
     pipeline = opened.pipeline
     params = params_known(plan.params)
     now = pipeline.plan(params={name: value for name, value in params.items() if name in pipeline.params})
+    now = as_known(now, known)
     plan = revealed(plan, names, now=now)
     notes = [
         f"--param {name} was secret and is not remembered: the file's is used"
@@ -137,6 +139,7 @@ def _left_of(reader: LedgerReader, opened: Opened, number: int, origins: tuple[s
         if name not in params
     ]
     notes += [f"{_names(good - names)} ended well after the run was lost: not run again"] if good - names else []
+    notes += [f"{_names(asked)}: runs again to say what there is to do"] if asked else []
     if changed := differences(plan, names, now=now):
         notes.append(_changed(changed, number, opened))
     return Left(number, rerun(plan, names, now=now), notes)

@@ -33,7 +33,8 @@ class JobPast(Struct, frozen=True, kw_only=True):
 
     @property
     def ran(self) -> int:
-        return sum(end.attempts > 0 for end in self.ends)
+        """In how many runs it was tried, or could not be."""
+        return sum(end.attempts > 0 or end.outcome.is_failure for end in self.ends)
 
     @property
     def failed(self) -> int:

@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from etl_runner.errors import LedgerError, UsageError
-from etl_runner.events import Record, decode_event
+from etl_runner.events import JobExpanded, Record, decode_event
+from etl_runner.expanding import extended
 from etl_runner.ledger.database import connect_to_read, instant
 from etl_runner.ledger.locks import alive
 from etl_runner.ledger.past import JobEnd, JobPast, job_end, matches, pasts, usual_seconds
@@ -67,7 +68,19 @@ class LedgerReader:
         return [int(run) for (run,) in self._rows(_OLDER, instant(since), beyond)]
 
     def plan(self, run: int) -> Plan:
-        """What the run wanted to do. The jobs' environments have names only."""
+        """What the run wanted to do, with the copies that became known. The jobs' environments have names only."""
+        return extended(self.plan_at_start(run), self.expansions(run))
+
+    def expansions(self, run: int) -> list[JobExpanded]:
+        """What became known of jobs' copies during the run."""
+        rows = self._rows("SELECT body FROM event WHERE run = ? AND name = 'job_expanded' ORDER BY seq", run)
+        try:
+            return [msgspec.json.decode(body, type=JobExpanded) for (body,) in rows]
+        except msgspec.MsgspecError as error:
+            raise self._unreadable(run, error) from error
+
+    def plan_at_start(self, run: int) -> Plan:
+        """What the run wanted to do when it began."""
         rows = self._rows("SELECT p.body FROM run r JOIN plan p ON p.hash = r.plan WHERE r.id = ?", run)
         if not rows:
             raise self._no_such_run(run)
@@ -92,10 +105,14 @@ class LedgerReader:
         return usual_seconds(self._ends(limit=USUAL_RUNS, pipeline=pipeline))
 
     def estimates(self, plan: Plan) -> dict[str, float]:
-        """What each job usually takes; one without a past takes what its template does, or is left out."""
+        """What each job usually takes; one without a past takes what its template does, or is left out.
+
+        Where copies will become known, all jobs that have a past are there.
+        """
         known = self.medians(plan.pipeline)
         found = ((job.name, known.get(job.name, known.get(job.template))) for job in plan.jobs)
-        return {name: seconds for name, seconds in found if seconds is not None}
+        open_ = known if any(job.expand for job in plan.jobs) else {}
+        return {**open_, **{name: seconds for name, seconds in found if seconds is not None}}
 
     def job_history(self, pattern: str, *, limit: int = 30, pipeline: str | None = None) -> list[JobPast]:
         """The past in the last `limit` runs of each job whose name matches or whose template is `pattern`."""
@@ -165,6 +182,8 @@ class LedgerReader:
         for body, rows in groupby(self._rows(_PLANS, pipeline, limit), key=lambda row: row[0]):
             templates = {job.name: job.template for job in msgspec.json.decode(body, type=_PlanNames).jobs}
             found |= dict.fromkeys((row[1] for row in rows), templates)
+        for run, template, copy in self._rows(_COPIES, pipeline, limit):
+            found[run] = {**found[run], copy: template}
         return found
 
     def _no_such_run(self, run: int) -> UsageError:
@@ -206,6 +225,10 @@ _LAST_RUNS = "SELECT id FROM run WHERE pipeline = coalesce(?, pipeline) ORDER BY
 _ENDS = f"SELECT run, job, outcome, seconds, attempts FROM jobs WHERE run IN ({_LAST_RUNS}) ORDER BY run, job"
 _PLANS = f"""
     SELECT p.body, r.id FROM run r JOIN plan p ON p.hash = r.plan WHERE r.id IN ({_LAST_RUNS}) ORDER BY p.hash
+"""
+_COPIES = f"""
+    SELECT e.run, e.job, json_extract(c.value, '$.name') FROM event e, json_each(e.body, '$.copies') c
+    WHERE e.name = 'job_expanded' AND e.run IN ({_LAST_RUNS})
 """
 _OPEN = """
     SELECT id FROM run

@@ -41,15 +41,21 @@ Retryable = Annotated[
 ]
 
 
-class MatrixCommand(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Values from a command: one line of its output is one value."""
+class MatrixSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Values that are not in the file: from a command, or from a job of the same run."""
 
-    command: Annotated[Text, Meta(description="Run by /bin/sh when the file is read; one line = one value.")]
+    command: Annotated[Text | None, Meta(description="Run by /bin/sh when the file is read; one line = one value.")] = (
+        None
+    )
+    job: Annotated[Text | None, Meta(description="The job that reports the values.")] = None
+    output: Annotated[Text | None, Meta(description="What the job calls the list it writes to ETL_OUTPUT.")] = None
 
 
+SOURCES = '{ command = "…" } or { job = "…", output = "…" }'
+_SOURCE = Meta(extra_json_schema={"oneOf": [{"required": ["command"]}, {"required": ["job", "output"]}]})
 MatrixValues = Annotated[
-    Text | list[Scalar] | MatrixCommand,
-    _expected('a range such as "0..19", a list, or { command = "…" }'),
+    Text | list[Scalar] | Annotated[MatrixSource, _SOURCE],
+    _expected(f'a range such as "0..19", a list, {SOURCES}'),
 ]
 
 

@@ -22,8 +22,10 @@ class Group(Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """`table-0 … table-19`, or the one job's name."""
+        """`table-0 … table-19`, the one job's name, or `table-{id}` where the copies are not known yet."""
         first, last = self.jobs[0].name, self.jobs[-1].name
+        if expand := self.jobs[0].expand:
+            return "-".join([first, *(f"{{{key}}}" for key in expand.matrix)])
         match len(self.jobs):
             case 1:
                 return first
@@ -43,6 +45,8 @@ class Group(Struct, frozen=True, kw_only=True):
         argv = list(self.jobs[0].argv)
         if len(self.jobs) > 1:
             argv = [_common(word, self.jobs[0], self.jobs[-1], at) for at, word in enumerate(argv)]
+        if self.jobs[0].expand:
+            argv = [word.replace("{{", "{").replace("}}", "}") for word in argv]
         words = argv[2:] if argv[:2] == ["/bin/sh", "-c"] and len(argv) == 3 else [_quoted(w) for w in argv]
         return " ".join(" ".join(words).split())
 

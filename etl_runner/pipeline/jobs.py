@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import partial
 
 from msgspec.structs import replace
 
-from etl_runner.pipeline.file import NAME, WORD, File, JobTable, Limits, MatrixCommand
+from etl_runner.model import Copy, Expansion, Output
+from etl_runner.pipeline.file import NAME, WORD, File, JobTable, Limits, MatrixSource
 from etl_runner.pipeline.job_texts import Surroundings, TextReader, places_of
 from etl_runner.pipeline.matrix import (
+    LONGEST_NAME,
     SHORT_FORM,
     MatrixError,
     Values,
+    add_copy,
     combinations,
-    copy_name,
     matrix_values,
 )
-from etl_runner.pipeline.pipeline import Copy, Template
+from etl_runner.pipeline.pipeline import Template
 from etl_runner.pipeline.positions import Path
 from etl_runner.pipeline.source import Source
 from etl_runner.pipeline.words import did_you_mean
-
-LONGEST_NAME = 200
 
 
 class JobReader:
@@ -38,7 +38,9 @@ class JobReader:
         """The template of a job, its needs still open."""
         job = self.spec.jobs[name]
         table = with_defaults(job, self.spec.defaults)
-        params, copies = self._matrix(name, table)
+        matrix = self._matrix(name, table)
+        expand = Expansion(matrix=matrix, shell=bool(table.shell)) if _is_open(matrix) else None
+        params = {key: () if isinstance(values, Output) else values for key, values in matrix.items()}
         self._phase(name, table)
         path = partial(self._path, name)
         source = self.texts.read(table, own_env=job.env, path=path)
@@ -49,7 +51,8 @@ class JobReader:
             description=table.description or "",
             params=params,
             pools=self._pools(name, table),
-            copies=copies,
+            copies=(Copy(name=name),) if expand else self._copies(name, params),
+            expand=expand,
             texts=source,
             table=table,
         )
@@ -61,25 +64,16 @@ class JobReader:
 
     # copies
 
-    def _matrix(self, name: str, table: JobTable) -> tuple[dict[str, tuple[str, ...]], tuple[Copy, ...]]:
+    def _matrix(self, name: str, table: JobTable) -> dict[str, tuple[str, ...] | Output]:
         matrix: dict[str, Values] = dict(table.matrix or {})
         path: Path = ("jobs", name, "matrix")
         if table.matrix is not None and not matrix:
             self.source.add(path, "no values, so no jobs", 'write it like { id = "0..19" }')
-        if list(matrix) == ["command"] and isinstance(command := matrix["command"], str):
-            matrix = {SHORT_FORM: MatrixCommand(command=command)}
-        params: dict[str, tuple[str, ...]] = {}
-        for key, values in matrix.items():
-            written = (*path, key) if key in (table.matrix or {}) else (*path, "command")
-            params[key] = self._values(key, values, written)
-        try:
-            found = combinations(params)
-        except MatrixError as error:
-            self.source.add(path, error.message, error.cure)
-            found = []
-        return params, self._copies(name, found, path)
+        if short := _short_form(matrix):
+            return {SHORT_FORM: self._values(SHORT_FORM, short, (*path, next(iter(matrix))))}
+        return {key: self._values(key, values, (*path, key)) for key, values in matrix.items()}
 
-    def _values(self, key: str, values: Values, path: Path) -> tuple[str, ...]:
+    def _values(self, key: str, values: Values, path: Path) -> tuple[str, ...] | Output:
         check_word(self.source, path, key)
         if key in self.spec.params:
             self.source.add(path, f"{key!r} is also one of [params]", "rename one of them", on_key=True)
@@ -89,16 +83,13 @@ class JobReader:
             self.source.add(path, error.message, error.cure)
             return (STAND_IN,)
 
-    def _copies(self, name: str, found: Iterable[dict[str, str]], path: Path) -> tuple[Copy, ...]:
+    def _copies(self, name: str, params: Mapping[str, tuple[str, ...]]) -> tuple[Copy, ...]:
         copies: dict[str, Copy] = {}
-        for params in found:
-            copy = Copy(name=copy_name(name, params), params=params)
-            if len(copy.name) > LONGEST_NAME:
-                self.source.add(path, f"the name {copy.name[:40]}… is longer than {LONGEST_NAME} characters")
-            if other := copies.get(copy.name):
-                both = " and ".join("-".join(p.values()) for p in (other.params, params))
-                self.source.add(path, f"{both} give the same name {copy.name!r}", "use other values")
-            copies[copy.name] = copy
+        try:
+            for values in combinations(params):
+                add_copy(copies, name, values)
+        except MatrixError as error:
+            self.source.add(("jobs", name, "matrix"), error.message, error.cure)
         return tuple(copies.values())
 
     # phase and pools
@@ -132,6 +123,18 @@ class JobReader:
 
 STAND_IN = "0"  # a matrix value where the real ones could not be found
 _DEFAULTS = frozenset(Limits.__struct_fields__)
+
+
+def _short_form(matrix: Mapping[str, Values]) -> MatrixSource | None:
+    """A source written without a parameter's name."""
+    texts = {key: values for key, values in matrix.items() if isinstance(values, str)}
+    if texts.keys() == matrix.keys() and matrix.keys() in ({"command"}, {"job", "output"}):
+        return MatrixSource(**texts)
+    return None
+
+
+def _is_open(matrix: Mapping[str, tuple[str, ...] | Output]) -> bool:
+    return any(isinstance(values, Output) for values in matrix.values())
 
 
 def with_defaults(job: JobTable, defaults: Limits) -> JobTable:

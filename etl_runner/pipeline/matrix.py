@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import product
 
-from etl_runner.pipeline.file import MatrixCommand
+from etl_runner.model import Copy, Expansion, Output
+from etl_runner.pipeline.file import SOURCES, MatrixSource
 
 LARGEST = 1_000_000
 SHORT_FORM = "item"
 _RANGE = re.compile(r"(\d+)\.\.(\d+)(?:\.\.(\d+))?")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
-Values = str | list[str | int] | MatrixCommand
+Values = str | list[str | int] | MatrixSource
+LONGEST_NAME = 200
 RunCommand = Callable[[str], str]
 
 
@@ -27,23 +29,73 @@ class MatrixError(ValueError):
         self.cure = cure
 
 
-def matrix_values(values: Values, *, run_command: RunCommand | None) -> tuple[str, ...]:
-    """The values of one key, as texts, all different. Raises MatrixError."""
+def matrix_values(values: Values, *, run_command: RunCommand | None) -> tuple[str, ...] | Output:
+    """The values of one key, as texts, all different; or which job will report them. Raises MatrixError."""
     match values:
         case str():
             found = _from_range(values)
         case list():
             found = tuple(str(value) for value in values)
-        case MatrixCommand(command=command):
+        case MatrixSource(command=str(command), job=None, output=None):
             found = _from_command(command, run_command)
+        case MatrixSource(command=None, job=str(job), output=str(output)):
+            return Output(job=job, output=output)
+        case _:
+            raise MatrixError(f"expected {SOURCES}")
     if not found:
         raise MatrixError("no values, so no jobs")
+    _check(found)
+    return found
+
+
+def reported_values(values: object) -> tuple[str, ...]:
+    """The values of one key, from what a job reported: a list of texts and whole numbers, or one of them."""
+    listed = values if isinstance(values, list) else [values]
+    for value in listed:
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise MatrixError(f"expected a list of texts and whole numbers, got {str(value)[:40]!r}")
+        if "\0" in str(value):
+            raise MatrixError("no text can hold a NUL character")
+    found = tuple(str(value) for value in listed)
+    _check(found)
+    return found
+
+
+def copies_of(job: str, expansion: Expansion, reported: Callable[[Output], object]) -> tuple[Copy, ...]:
+    """The copies of a job; `reported` gives what another job reported. No value, no copies. Raises MatrixError."""
+    matrix = {key: _known(key, values, reported) for key, values in expansion.matrix.items()}
+    copies: dict[str, Copy] = {}
+    for params in combinations(matrix):
+        add_copy(copies, job, params)
+    return tuple(copies.values())
+
+
+def _known(key: str, values: tuple[str, ...] | Output, reported: Callable[[Output], object]) -> tuple[str, ...]:
+    if not isinstance(values, Output):
+        return values
+    try:
+        return reported_values(reported(values))
+    except MatrixError as error:
+        raise MatrixError(f"{key} from {values.job}: {error.message}") from None
+
+
+def add_copy(copies: dict[str, Copy], job: str, params: dict[str, str]) -> None:
+    """Add the copy with these values by its name; raises MatrixError where the name is taken or too long."""
+    copy = Copy(name=copy_name(job, params), params=params)
+    if len(copy.name) > LONGEST_NAME:
+        raise MatrixError(f"the name {copy.name[:40]}… is longer than {LONGEST_NAME} characters")
+    if other := copies.get(copy.name):
+        both = " and ".join("-".join(p.values()) for p in (other.params, params))
+        raise MatrixError(f"{both} give the same name {copy.name!r}", cure="use other values")
+    copies[copy.name] = copy
+
+
+def _check(found: tuple[str, ...]) -> None:
     if "" in found:
         raise MatrixError("a value is empty")
     if len(set(found)) < len(found):
         twice = Counter(found).most_common(1)[0][0]
         raise MatrixError(f"{twice!r} stands there twice")
-    return found
 
 
 def _from_range(text: str) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from etl_runner.model import Copy, Output
 from etl_runner.pipeline.file import File
-from etl_runner.pipeline.pipeline import Copy, Template, texts
+from etl_runner.pipeline.pipeline import Template, texts
 from etl_runner.pipeline.positions import Path
 from etl_runner.pipeline.source import Source
 from etl_runner.pipeline.text import Pieces, TextError, fill, params_in, parse_text
@@ -66,6 +67,7 @@ class _Needs:
             if (pieces := self._pieces(need, template)) is not None
         ]
         fixed = self._edges_and_jobs(template, [need for need, pieces in entries if not params_in(pieces)])
+        fixed += self._edges_and_jobs(template, self._sources(template))
         phase_waits = waits.get(template.phase, ())
         shared = tuple(dict.fromkeys((*fixed, *phase_waits)))
         own = [(need, pieces) for need, pieces in entries if params_in(pieces)]
@@ -83,11 +85,38 @@ class _Needs:
             self.source.add(need.path, error.message, error.cure, token=error.token)
             return None
         for name in params_in(pieces):
+            if template.expand and name in template.params:
+                self.source.add(need.path, f"{name!r} is known only during the run", "need the whole job")
+                return None
             if name not in template.params:
                 cure = did_you_mean(name, template.params) or "needs may use the keys of the job's matrix"
                 self.source.add(need.path, f"unknown parameter {name!r}", cure, token=f"{{{name}}}")
                 return None
         return pieces
+
+    def _sources(self, template: Template) -> Iterator[_Need]:
+        """The jobs that report values of the matrix: they are needed, whether `needs` says so or not."""
+        if not template.expand:
+            return
+        matrix: Path = ("jobs", template.name, "matrix")
+        for key, values in template.expand.matrix.items():
+            if isinstance(values, Output):
+                short = isinstance((template.table.matrix or {}).get("job"), str)
+                need = _Need(values.job, (*matrix, "job") if short else (*matrix, key, "job"))
+                if self._is_one_job(need):
+                    yield need
+
+    def _is_one_job(self, need: _Need) -> bool:
+        """Whether a source of values is there and is one job, or add a problem."""
+        found = self._named(need.text)
+        if found is None:
+            self._unknown(need)
+            return False
+        if [self.templates[owner].expand for owner, _ in found] != [None] or len(found[0][1]) != 1:
+            cure = "name one job, which reports all values"
+            self.source.add(need.path, f"{need.text!r} stands for more than one job", cure)
+            return False
+        return True
 
     def _copy(
         self, template: Template, copy: Copy, own: Sequence[tuple[_Need, Pieces]], shared: tuple[str, ...]
@@ -133,6 +162,9 @@ class _Needs:
 
     def _unknown(self, need: _Need) -> None:
         cure = did_you_mean(need.text, [*self.members, *self.templates, *self.owner])
+        for template in self.templates.values():
+            if template.expand and need.text.startswith(f"{template.name}-"):
+                cure = f"the copies of {template.name!r} are known only during the run: need {template.name!r}"
         self.source.add(need.path, f"no phase or job called {need.text!r}", cure)
 
     def _phase_waits(self, phase: str) -> tuple[str, ...]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from pathlib import PurePath
 
 from msgspec import Struct
 
 from etl_runner.errors import UsageError
-from etl_runner.model import LOG_LIMIT, Job, Phase, Plan, Retry, When
+from etl_runner.expanding import text_with_holes
+from etl_runner.model import LOG_LIMIT, Copy, Expansion, Job, Phase, Plan, Retry, When
 from etl_runner.pipeline.durations import parse_duration
 from etl_runner.pipeline.file import File, JobTable
 from etl_runner.pipeline.sizes import parse_size
@@ -19,14 +21,6 @@ from etl_runner.pipeline.words import did_you_mean
 SHELL = ("/bin/sh", "-c")
 DEFAULT_WORKERS = 4
 DEFAULT_GRACE = 5.0
-
-
-class Copy(Struct, frozen=True, kw_only=True):
-    """One job a template stands for. `needs` are job names."""
-
-    name: str
-    params: dict[str, str]
-    needs: tuple[str, ...] = ()
 
 
 class Texts(Struct, frozen=True, kw_only=True):
@@ -39,7 +33,10 @@ class Texts(Struct, frozen=True, kw_only=True):
 
 
 class Template(Struct, frozen=True, kw_only=True):
-    """A job of the file: `params` are its matrix keys and their allowed values; `table` has the defaults merged in."""
+    """A job of the file: `params` are its matrix keys and their allowed values; `table` has the defaults merged in.
+
+    With an `expand` there is one copy in the place of those that become known during a run.
+    """
 
     name: str
     phase: str
@@ -49,6 +46,7 @@ class Template(Struct, frozen=True, kw_only=True):
     copies: tuple[Copy, ...]
     texts: Texts
     table: JobTable
+    expand: Expansion | None = None
 
 
 class Pipeline(Struct, frozen=True, kw_only=True):
@@ -121,7 +119,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         limit = _limit(table.timeout if timeout is None else timeout)
         jobs = []
         for copy in template.copies:
-            argv, cwd, env = self._filled(template, {**params, **copy.params})
+            argv, cwd, env = self._texts(template, {**params, **copy.params})
             job = Job(
                 name=copy.name,
                 template=template.name,
@@ -142,9 +140,19 @@ class Pipeline(Struct, frozen=True, kw_only=True):
                 memory=None if table.memory is None else parse_size(table.memory),
                 pids=table.pids,
                 log_limit=LOG_LIMIT if table.log_limit is None else parse_size(table.log_limit),
+                expand=template.expand,
             )
             jobs.append(job)
         return jobs
+
+    def _texts(self, template: Template, params: Mapping[str, str]) -> tuple[tuple[str, ...], str, dict[str, str]]:
+        """The argv, working directory and environment of one job, with `{key}` for what is known only during a run."""
+        if not template.expand:
+            return self._filled(template, params)
+        marks = {key: f"\0{key}\0" for key in template.expand.matrix}
+        argv, cwd, env = self._filled(template, {**params, **marks})
+        with_holes = partial(text_with_holes, holes=marks)
+        return tuple(map(with_holes, argv)), with_holes(cwd), {name: with_holes(value) for name, value in env.items()}
 
     def _filled(self, template: Template, params: Mapping[str, str]) -> tuple[tuple[str, ...], str, dict[str, str]]:
         """The argv, working directory and environment of one job."""
@@ -152,8 +160,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         env = fill_env(source, params=params, environment=self.env)
         given = Environment(env, self.env)
         if template.table.shell:
-            quote = shlex.quote
-            argv = (*SHELL, *(fill(p, params=params, lookup=given.get, quote=quote) for p in source.run))
+            argv = (*SHELL, *(fill(p, params=params, lookup=given.get, quote=_quote) for p in source.run))
         else:
             argv = tuple(fill(p, params=params, lookup=given.get) for p in source.run)
         cwd = PurePath(self.root, fill(source.cwd, params=params, lookup=given.get))
@@ -179,6 +186,11 @@ def fill_env(source: Texts, *, params: Mapping[str, str], environment: Mapping[s
         for name, pieces in layer.items():
             env[name] = fill(pieces, params=params, lookup=given.get)
     return env
+
+
+def _quote(value: str) -> str:
+    """For a shell; a mark is quoted when there is a value for it."""
+    return value if value.startswith("\0") else shlex.quote(value)
 
 
 def texts(value: str | list[str] | None) -> tuple[str, ...]:

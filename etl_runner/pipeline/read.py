@@ -122,7 +122,7 @@ def _check_jobs(source: Source, spec: File, templates: Mapping[str, Template]) -
         members.setdefault(template.phase, set()).add(template.name)
         for copy in template.copies:
             other = owners.setdefault(copy.name, template.name)
-            if other != template.name and template.params:
+            if other != template.name and template.params and not template.expand:
                 cure = "rename the job, or use other values"
                 source.add(("jobs", template.name, "matrix"), f"there is already a job {copy.name!r}", cure)
         if template.table.when is When.FAILURE and not any(copy.needs for copy in template.copies):

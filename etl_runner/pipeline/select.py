@@ -25,7 +25,14 @@ def select(plan: Plan, *, only: Sequence[str] = (), skip: Sequence[str] = ()) ->
     chosen -= selection.names(skip)
     if not chosen:
         raise UsageError("nothing is left to run", hint="--only and --skip together leave no job")
-    return keep(plan, chosen)
+    kept = keep(plan, chosen)
+    for job in kept.jobs:
+        for source in job.expand.sources if job.expand else ():
+            if source not in chosen:
+                raise UsageError(
+                    f"{source!r} is left out, which says what {job.name!r} stands for", hint=f"--only +{job.name}"
+                )
+    return kept
 
 
 def keep(plan: Plan, names: Collection[str]) -> Plan:

@@ -139,6 +139,8 @@ class _Branches:
 
     def _facts(self, group: Group) -> Iterator[str]:
         job = group.jobs[0]
+        if job.expand:
+            yield f"one for each value from {', '.join(job.expand.sources)}"
         if needs := self.tree.told(group):
             yield f"after {', '.join(needs)}"
         for pool, places in job.pools.items():

@@ -22,10 +22,16 @@ class Stop(Struct, frozen=True, kw_only=True):
     force: bool
 
 
+class Expand(Struct, frozen=True, kw_only=True):
+    """What this job's copies are is known by now: say it. Answered by JobExpanded."""
+
+    job: str
+
+
 class Announce(Struct, frozen=True, kw_only=True):
     """Record this and tell it, before the commands behind it are carried out."""
 
     event: JobRetrying | JobFinished
 
 
-Command = Launch | Stop | Announce
+Command = Launch | Stop | Expand | Announce

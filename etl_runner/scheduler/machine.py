@@ -10,7 +10,9 @@ wants to be woken for is `deadline()`. No call leaves undone what is due: `deadl
                                    ▲                  │ failed, another try is left
                                    └──delay is over── DELAYED
 
-Every job goes this way once and ends OVER, announced by exactly one JobFinished.
+Every job goes this way once and ends OVER, announced by exactly one JobFinished. A job with an expansion waits,
+too, and then asks for its copies (EXPANDING); until they are known nothing starts. They take its place, ready to start,
+behind all others in plan order, and what waits for it waits for each of them. It ends itself only if there are none.
 
 *Over and settled.* A job is over when it has an outcome, and settled when it is over and all its needs are
 settled. Bad news travels as soon as a job is over: what needs a failed job is skipped at once and names it
@@ -33,7 +35,7 @@ A signal and the run's timeout end all that is not over; fail-fast spares jobs t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import assert_never
 
@@ -41,15 +43,16 @@ from etl_runner.events import (
     AttemptExited,
     AttemptStarted,
     DeadlinePassed,
+    JobExpanded,
     JobFinished,
     Stimulus,
     StopReason,
     StopRequested,
 )
-from etl_runner.model import Outcome, Plan, RunStatus, When
+from etl_runner.model import Copy, Outcome, Plan, RunStatus, When
 from etl_runner.scheduler.admission import Admission
-from etl_runner.scheduler.commands import Announce, Command, Launch, Stop
-from etl_runner.scheduler.task import State, Task, finished, retrying, tasks_of
+from etl_runner.scheduler.commands import Announce, Command, Expand, Launch, Stop
+from etl_runner.scheduler.task import State, Task, finished, retrying, task_of_copy, tasks_of
 from etl_runner.scheduler.verdict import is_worth_a_retry, outcome_of, reason_of, retry_delay
 
 
@@ -70,6 +73,7 @@ class Scheduler:
         """The last stop, be it asked for or the scheduler's own (fail-fast, then the run's timeout)."""
         self._plan = plan
         self._chance = chance
+        self._estimates = estimates
         self._tasks = tasks_of(plan, estimates)
         self._by_name = {task.job.name: task for task in self._tasks}
         self._admission = Admission(workers=plan.workers, pools=plan.pools)
@@ -78,6 +82,8 @@ class Scheduler:
         self._over: deque[Task] = deque()
         self._settled: deque[Task] = deque()
         self._outcomes: dict[str, JobFinished] = {}
+        self._replaced = 0  # jobs whose copies took their place
+        self._expanding = 0
         self._failed = False
         self._culprit = ""  # the job whose failure made it so
         self._commands: list[Command] = []
@@ -99,6 +105,8 @@ class Scheduler:
                 self._started(stimulus, now)
             case AttemptExited():
                 self._exited(stimulus, now)
+            case JobExpanded():
+                self._expanded(stimulus)
             case StopRequested():
                 self._stop_run(stimulus)
             case DeadlinePassed():
@@ -119,7 +127,7 @@ class Scheduler:
 
     @property
     def done(self) -> bool:
-        return len(self._outcomes) == len(self._tasks)
+        return len(self._outcomes) == len(self._tasks) - self._replaced
 
     @property
     def outcomes(self) -> Mapping[str, JobFinished]:
@@ -152,6 +160,17 @@ class Scheduler:
             self._delay(task, exited, outcome, now)
         else:
             self._finish(task, outcome)
+            self._spread()
+
+    def _expanded(self, expanded: JobExpanded) -> None:
+        task = self._by_name.get(expanded.job)
+        if task is None or task.state is not State.EXPANDING:
+            return
+        if expanded.copies:
+            self._replace(task, expanded.copies)
+        else:
+            outcome = Outcome.FAILED if expanded.error else Outcome.SKIPPED
+            self._finish(task, outcome, reason=expanded.error or "there are no values for it")
             self._spread()
 
     def _expire(self, now: float) -> None:
@@ -225,17 +244,36 @@ class Scheduler:
 
     def _decide(self, task: Task) -> None:
         if task.job.when is When.FAILURE and not task.trouble:
-            self._finish(task, Outcome.SKIPPED)
+            self._finish(task, Outcome.SKIPPED, reason="nothing failed")
+        elif task.job.expand:
+            task.state = State.EXPANDING
+            self._expanding += 1
+            self._commands.append(Expand(job=task.job.name))
         else:
             self._queue(task)
 
-    def _finish(self, task: Task, outcome: Outcome, *, because: tuple[str, ...] = ()) -> None:
+    def _replace(self, task: Task, copies: Sequence[Copy]) -> None:
+        """Put tasks of the copies in the task's place."""
+        task.state = State.OVER
+        self._expanding -= 1
+        self._replaced += 1
+        del self._by_name[task.job.name]
+        for index in task.dependents:
+            self._tasks[index].pending += len(copies) - 1
+        for copy in copies:
+            new = task_of_copy(task, copy, number=len(self._tasks), estimates=self._estimates)
+            self._tasks.append(new)
+            self._by_name[copy.name] = new
+            self._queue(new)
+
+    def _finish(self, task: Task, outcome: Outcome, *, because: tuple[str, ...] = (), reason: str = "") -> None:
+        self._expanding -= task.state is State.EXPANDING
         task.state, task.due = State.OVER, None
         task.trouble = task.trouble or outcome.is_failure
         if outcome.is_failure and not task.job.optional:
             self._failed, self._culprit = True, self._culprit or task.job.name
         cause = task.stop or (self.stopped.reason if self.stopped else None)
-        reason = reason_of(outcome, task.last, stop=cause, timeout=task.job.timeout, culprit=self._culprit)
+        reason = reason or reason_of(outcome, task.last, stop=cause, timeout=task.job.timeout, culprit=self._culprit)
         end = finished(task, outcome, because=because, reason=reason)
         self._outcomes[task.job.name] = end
         self._commands.append(Announce(event=end))
@@ -252,7 +290,7 @@ class Scheduler:
 
     def _admit(self) -> list[Command]:
         """Start what can start, and hand out all commands gathered since the last call."""
-        while (index := self._admission.take()) is not None:
+        while not self._expanding and (index := self._admission.take()) is not None:
             task = self._tasks[index]
             task.state = State.LIVE
             task.attempt += 1

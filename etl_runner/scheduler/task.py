@@ -8,13 +8,15 @@ from enum import Enum, auto
 from msgspec import Struct
 
 from etl_runner.events import AttemptExited, JobFinished, JobRetrying, StopReason
-from etl_runner.model import Job, Outcome, Plan
+from etl_runner.expanding import copy_of
+from etl_runner.model import Copy, Job, Outcome, Plan
 from etl_runner.scheduler.admission import Demand, Rank
 from etl_runner.scheduler.graph import graph_of, remaining_paths
 
 
 class State(Enum):
     WAITING = auto()
+    EXPANDING = auto()
     READY = auto()
     LIVE = auto()
     DELAYED = auto()
@@ -45,7 +47,7 @@ class Task(Struct, kw_only=True):
 def tasks_of(plan: Plan, estimates: Mapping[str, float]) -> list[Task]:
     """All jobs of a plan, waiting; what has the longest way to the end of the run ranks first."""
     graph = graph_of(plan.jobs)
-    remaining = remaining_paths(graph, [estimates.get(job.name, 0.0) for job in plan.jobs])
+    remaining = remaining_paths(graph, [estimate_of(job, estimates) for job in plan.jobs])
     return [
         Task(
             job=job,
@@ -56,6 +58,25 @@ def tasks_of(plan: Plan, estimates: Mapping[str, float]) -> list[Task]:
         )
         for index, job in enumerate(plan.jobs)
     ]
+
+
+def estimate_of(job: Job, estimates: Mapping[str, float]) -> float:
+    """What a job usually takes, else what the copies of its template do; nothing where that is unknown."""
+    return estimates.get(job.name, estimates.get(job.template, 0.0))
+
+
+def task_of_copy(task: Task, copy: Copy, *, number: int, estimates: Mapping[str, float]) -> Task:
+    """One of the jobs that the task's job stands for, ready to be started: all it needs is settled."""
+    job = copy_of(task.job, copy)
+    remaining = -task.rank[0] - estimate_of(task.job, estimates) + estimate_of(job, estimates)
+    return Task(
+        job=job,
+        rank=(-remaining, number),
+        demand=task.demand,
+        dependents=task.dependents,
+        pending=1,
+        trouble=task.trouble,
+    )
 
 
 def finished(task: Task, outcome: Outcome, *, because: tuple[str, ...], reason: str) -> JobFinished:
@@ -71,7 +92,7 @@ def finished(task: Task, outcome: Outcome, *, because: tuple[str, ...], reason: 
         signal=last.signal if last else None,
         metrics=last.metrics if last else {},
         because=because,
-        reason="nothing failed" if outcome is Outcome.SKIPPED and not because else reason,
+        reason=reason,
         optional=task.job.optional,
     )
 

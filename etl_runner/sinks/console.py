@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from etl_runner.events import (
     AttemptExited,
     Event,
+    JobExpanded,
     JobFinished,
     JobRetrying,
     Record,
@@ -71,7 +72,7 @@ class ConsoleSink:
         self._quiet = quiet
         self._estimates = estimates or {}
         self._timeline = Timeline(plan)
-        self._plain = PlainScreen(self._out, stream, env, total=len(plan.jobs))
+        self._plain = PlainScreen(self._out, stream, env, total=lambda: len(self._timeline.tracks))
         self._live: LiveScreen | None = None
         if look.live and not quiet:
             from etl_runner.sinks.live import LiveScreen
@@ -138,6 +139,8 @@ class ConsoleSink:
             case JobFinished(job=job) if job in tracks:
                 lines = self._lines.finished(tracks[job], event)
                 return lines[:1] if self._verbose else lines
+            case JobExpanded() if event.copies:
+                return [self._lines.expanded(event)]
             case StopRequested():
                 return [self._lines.stopping(event)]
             case _:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from etl_runner import measures, words
 from etl_runner.deciding import workers
-from etl_runner.events import JobFinished, JobRetrying, StopReason, StopRequested
+from etl_runner.events import JobExpanded, JobFinished, JobRetrying, StopReason, StopRequested
 from etl_runner.look import STYLES, Line, Look
 from etl_runner.model import Outcome, Plan, RunStatus
 from etl_runner.paths import Home
@@ -33,12 +33,16 @@ class Lines:
         self._timeline = timeline
         self._home = home
         self._margin = margin
+        self._plan = timeline.plan
         self._longest = longest_name(timeline.plan)
         self.look = look
 
     @property
     def name_width(self) -> int:
         """How wide the column of job names is."""
+        if self._plan is not self._timeline.plan:
+            self._plan = self._timeline.plan
+            self._longest = longest_name(self._plan)
         return name_width(self._longest, self.look)
 
     def header(self, run: int) -> Line:
@@ -91,6 +95,11 @@ class Lines:
         tail = read_failure_tail(self._home.log(self._timeline.run, job, attempt))
         rows = [row for line in tail for row in words.fold(line, max(room, 10))][-words.LONGEST_TAIL :]
         return [[(f"{blank}{glyphs.side} ", "dim"), (row, "")] for row in rows]
+
+    def expanded(self, event: JobExpanded) -> Line:
+        """Copies of a job have become known."""
+        text = f"{words.clean(event.job)} is {words.count(len(event.copies), 'job')}"
+        return self._fitted([(f"{self.look.glyphs.running} ", "cyan"), (text, "")])
 
     def stopping(self, event: StopRequested) -> Line:
         running = words.count(len(self._timeline.running), "job")

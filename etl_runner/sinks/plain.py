@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TextIO
 
@@ -19,7 +19,7 @@ class PlainScreen:
     clock and gets priorities; GitHub Actions gets an annotation for what is bad, and the rest of its block folded.
     """
 
-    def __init__(self, out: Outlet, stream: TextIO, env: Mapping[str, str], *, total: int) -> None:
+    def __init__(self, out: Outlet, stream: TextIO, env: Mapping[str, str], *, total: Callable[[], int]) -> None:
         self._out = out
         self._total = total
         self._journal = is_journal(stream, env)
@@ -49,7 +49,8 @@ class PlainScreen:
         self._out.write(paint(stamped, look))
 
     def _counter(self, done: int) -> str:
-        return f"[{done:>{len(str(self._total))}}/{self._total}] "
+        total = self._total()
+        return f"[{done:>{len(str(total))}}/{total}] "
 
 
 def is_journal(stream: TextIO, env: Mapping[str, str]) -> bool:

@@ -8,14 +8,15 @@ from etl_runner.events import (
     AttemptExited,
     AttemptStarted,
     DeadlinePassed,
+    JobExpanded,
     JobFinished,
     JobRetrying,
     Stimulus,
     StopReason,
     StopRequested,
 )
-from etl_runner.model import Metric, Plan
-from etl_runner.scheduler import Announce, Command, Launch, Scheduler, Stop
+from etl_runner.model import Copy, Metric, Plan
+from etl_runner.scheduler import Announce, Command, Expand, Launch, Scheduler, Stop
 
 
 class Hand:
@@ -60,6 +61,11 @@ class Hand:
             )
         )
 
+    def expand(self, job: str, *copies: str, error: str = "") -> list[str]:
+        """Copies by their names; the one value of each is its name, too."""
+        known = tuple(Copy(name=name, params={"x": name}) for name in copies)
+        return self._handle(JobExpanded(job=job, copies=known, error=error))
+
     def tick(self) -> list[str]:
         return self._handle(DeadlinePassed())
 
@@ -85,6 +91,8 @@ def _line(command: Command) -> str:
             return f"launch {job}" if attempt == 1 else f"launch {job} again ({attempt})"
         case Stop(job=job, force=force):
             return f"kill {job}" if force else f"stop {job}"
+        case Expand(job=job):
+            return f"expand {job}"
         case Announce(event=event):
             return _told_of(event)
         case _:

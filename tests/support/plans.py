@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from etl_runner.model import Job, Plan, Retry, When
+from etl_runner.model import Copy, Job, Plan, Retry, When
 
 Draw = st.DrawFn
 
@@ -48,7 +48,8 @@ class Behaviour(Struct, frozen=True, kw_only=True):
 class Scenario(Struct, frozen=True, kw_only=True):
     """A plan and all that is outside the scheduler's power. A job's last behaviour stands for all later attempts.
 
-    `stops` are instants of a signal, and whether by force. `lag` is how late deadlines are handed in.
+    `stops` are instants of a signal, and whether by force. `lag` is how late deadlines are handed in. `copies` are
+    those of jobs with an expansion.
     """
 
     plan: Plan
@@ -56,6 +57,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     estimates: dict[str, float] = {}
     stops: tuple[tuple[float, bool], ...] = ()
     lag: float = 0.0
+    copies: dict[str, tuple[Copy, ...]] = {}
 
     def behaviour(self, job: str, attempt: int) -> Behaviour:
         known = self.behaviours.get(job, (Behaviour(),))

@@ -11,12 +11,13 @@ from etl_runner.events import (
     AttemptExited,
     AttemptStarted,
     DeadlinePassed,
+    JobExpanded,
     JobFinished,
     Stimulus,
     StopReason,
     StopRequested,
 )
-from etl_runner.scheduler import Announce, Command, Launch, Scheduler, Stop
+from etl_runner.scheduler import Announce, Command, Expand, Launch, Scheduler, Stop
 from tests.support.plans import Scenario
 
 MOST_STEPS = 5000
@@ -77,12 +78,14 @@ class World:
     def _step(self, now: float, stimulus: Stimulus | None) -> Step:
         scheduler = self.scheduler
         commands = scheduler.start(now) if stimulus is None else scheduler.handle(stimulus, now)
-        for command in commands:
+        for command in commands:  # grows while it is walked
             match command:
                 case Launch():
                     self._launch(command, now)
                 case Stop():
                     self._stop(command, now)
+                case Expand(job=name):
+                    commands += scheduler.handle(JobExpanded(job=name, copies=self.scenario.copies[name]), now)
                 case Announce():
                     pass
         return Step(now=now, stimulus=stimulus, commands=tuple(commands), deadline=scheduler.deadline())
