@@ -40,6 +40,10 @@ class Glyphs(Struct, frozen=True, kw_only=True):
     more: str = "…"
     width: int = 1
 
+    @property
+    def is_ascii(self) -> bool:
+        return self.more.isascii()
+
     def of(self, outcome: Outcome) -> str:
         """The mark of an outcome."""
         if outcome.is_good:

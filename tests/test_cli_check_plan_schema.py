@@ -131,6 +131,23 @@ def test_check_warns_of_programs_that_are_not_there(project: Path) -> None:
     ]
 
 
+def test_check_warns_of_folders_that_are_not_there(project: Path) -> None:
+    (project / "in").mkdir()
+    (project / "etl.toml").write_text(
+        "[jobs.a]\nrun = 'true'\ncwd = 'in'\n[jobs.b]\nrun = 'true'\ncwd = 'in/{day}'\nmatrix = { day = ['x', 'y'] }\n"
+        "[jobs.c]\nrun = 'true'\ncwd = 'in/x'\n",
+        encoding="utf-8",
+    )
+
+    done = etl_run(project, "check")
+
+    assert (done.returncode, done.stdout) == (0, "ok: 4 jobs, 0 phases\n")
+    assert done.stderr.splitlines() == [
+        "warning: etl.toml: jobs.b.cwd: no folder 'in/x', 'in/y'",
+        "warning: etl.toml: jobs.c.cwd: no folder 'in/x'",
+    ]
+
+
 def test_check_runs_matrix_commands_and_reads_env_files_in_the_project(project: Path) -> None:
     (project / "in").mkdir()
     for name in ("a.csv", "b.csv"):

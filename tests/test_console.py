@@ -249,6 +249,18 @@ def test_stopping_says_what_is_stopped_and_how_to_insist(stop: dict[str, Any], s
     assert show(script, tmp_path).splitlines()[1] == f"03:00:01 [0/5] {said}"
 
 
+@pytest.mark.parametrize(
+    ("stop", "said"),
+    [
+        ({"signal": 2}, "■ no more jobs are started"),
+        ({"signal": 2, "force": True}, "■ no job is left to be killed"),
+        ({"reason": StopReason.SIGNAL}, "■ nothing more can be remembered: no more jobs are started"),
+    ],
+)
+def test_where_nothing_runs_nothing_is_said_to_be_stopped(stop: dict[str, Any], said: str, tmp_path: Path) -> None:
+    assert show(Script(PLAN).stop(1.0, **stop), tmp_path).splitlines()[1] == f"03:00:01 [0/5] {said}"
+
+
 def test_a_warning_stands_beside_the_job_it_is_about(tmp_path: Path) -> None:
     slow = plan(job("a", expect=2.0))
     script = Script(slow).start("a", 0.0).exit("a", 3.0, log_truncated=True).finish("a", 3.0, Outcome.SUCCEEDED)

@@ -208,6 +208,16 @@ def test_the_history_of_a_job_is_a_spark_for_every_run_with_percentiles_and_fail
     assert one["ends"][0] == {"run": 1, "outcome": "succeeded", "seconds": 1.0, "attempts": 1}
 
 
+def test_the_jobs_of_a_template_stand_in_the_order_of_the_plan(home: Home) -> None:
+    past_run(home, plan("table-3", "table-2", "table-10"))
+    past_run(home, plan("table-2", "table-10"))
+
+    lines = etl_run(home, "history", "table").stdout.splitlines()
+
+    assert [line.split()[0] for line in lines] == ["table-2", "table-10", "table-3"]
+    assert [past["job"] for past in document(home, "history", "table")["jobs"]] == ["table-2", "table-10", "table-3"]
+
+
 @pytest.mark.parametrize("arguments", [["history", "tabel-1"], ["logs", "tabel-1"], ["show", "1", "tabel-1"]])
 def test_a_misspelt_job_is_answered_with_the_likely_one(home: Home, arguments: list[str]) -> None:
     past_run(home, NIGHTLY)

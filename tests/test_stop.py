@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -187,7 +188,7 @@ def test_a_pinned_runner_that_is_over_gets_no_signal(tmp_path: Path) -> None:
     process = python("import sys\nfile = open(sys.argv[1], 'w')\nprint('held', flush=True)\nsys.stdin.readline()", lock)
     line_of(process)
 
-    with Runner.find(process.pid, lock) or pytest_fail() as runner:
+    with closing(Runner.find(process.pid, lock) or pytest_fail()) as runner:
         before = runner.is_over
         process.communicate("\n", timeout=30)
 

@@ -29,7 +29,7 @@ def check(settings: Settings) -> int:
         _answer({"version": 1, "ok": False, "problems": _documents(error), "warnings": []})
         return error.exit_status
     plan = opened.pipeline.plan()
-    warnings = _not_found(opened, plan)
+    warnings = [*_not_found(opened, plan), *_no_folders(opened, plan)]
     if settings.json:
         counts = {"jobs": len(plan.jobs), "phases": len(plan.phases)}
         _answer({"version": 1, "ok": True, "problems": [], "warnings": warnings, **counts})
@@ -57,6 +57,22 @@ def _not_found(opened: Opened, plan: Plan) -> list[str]:
         if program not in warned and not which(place, path=job.env.get("PATH", usual)):
             warned[program] = f"{opened.path.name}: jobs.{job.template}.run: no program {program!r} found"
     return list(warned.values())
+
+
+def _no_folders(opened: Opened, plan: Plan) -> list[str]:
+    """A warning for every job that would run in folders that are not there."""
+    import os
+    from pathlib import Path
+
+    from etl_runner import words
+
+    folders: dict[str, dict[str, None]] = {}
+    for job in plan.jobs:
+        if not Path(job.cwd).is_dir():
+            folders.setdefault(job.template, {})[os.path.relpath(job.cwd, opened.root)] = None
+    return [
+        f"{opened.path.name}: jobs.{job}.cwd: no folder {words.names(map(repr, gone))}" for job, gone in folders.items()
+    ]
 
 
 def _documents(error: PipelineProblems) -> list[dict[str, Any]]:

@@ -51,12 +51,13 @@ def _runs(reader: LedgerReader, limit: int, settings: Settings) -> None:
 def _job(reader: LedgerReader, job: str, limit: int, settings: Settings) -> None:
     from etl_runner.cli.document import answer
     from etl_runner.report.choice import choose_run, unknown_job
-    from etl_runner.report.history import jobs_document, jobs_lines
+    from etl_runner.report.history import in_plan_order, jobs_document, jobs_lines
 
-    choose_run(reader, None)  # or there are no runs yet
-    pasts = reader.job_history(job, limit=limit)
-    if not pasts:
+    last = choose_run(reader, None, job=job)  # or there are no runs yet
+    found = reader.job_history(job, limit=limit)
+    if not found:
         raise unknown_job(job, known=reader.job_names(limit=limit), where=f"in the last {limit} runs")
+    pasts = in_plan_order(found, reader.plan(last))
     answer(
         settings,
         lines=lambda look: jobs_lines(pasts, look),

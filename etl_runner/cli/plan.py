@@ -85,7 +85,7 @@ def _show_tree(opened: Opened, plan: Plan) -> None:
     isatty = sys.stdout.isatty()
     columns = os.get_terminal_size(sys.stdout.fileno()).columns if isatty else None
     look = look_for(isatty=isatty, encoding=sys.stdout.encoding, env=os.environ, columns=columns)
-    unicode = look.glyphs.more == "…"
+    unicode = not look.glyphs.is_ascii
     estimates = _estimates(opened, plan)
     source = os.path.relpath(opened.path, opened.root)
     click.echo(draw_tree(plan, width=look.width, unicode=unicode, estimates=estimates, source=source))

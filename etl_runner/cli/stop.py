@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -69,7 +70,7 @@ def _end(reader: LedgerReader, home: Home, number: int, settings: Settings, *, r
         note(f"the runner of run {number} is dead; what it started is being stopped", settings)
         _wait(lambda: not alive(home, number))
         return
-    with runner:
+    with closing(runner):
         missing = requests - _requests(reader, number)
         if missing <= 0:
             note(f"run {number} is already being stopped", settings)

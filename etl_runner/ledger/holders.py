@@ -6,7 +6,6 @@ import os
 import select
 import signal
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 
@@ -45,14 +44,6 @@ class Runner:
 
     def close(self) -> None:
         os.close(self._pidfd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def holds(pid: int, path: Path) -> bool:

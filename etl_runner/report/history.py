@@ -13,7 +13,7 @@ from etl_runner import words
 from etl_runner.ledger.past import JobEnd, JobPast, median
 from etl_runner.ledger.run import Run, RunState
 from etl_runner.look import Line, Look, Span
-from etl_runner.model import Outcome
+from etl_runner.model import Outcome, Plan
 from etl_runner.report.style import fitted, instant
 
 VERSION = 1
@@ -65,6 +65,12 @@ def run_document(run: Run) -> dict[str, Any]:
     ended = run.ended_at.isoformat(timespec="milliseconds") if run.ended_at else None
     started = run.started_at.isoformat(timespec="milliseconds")
     return {"run": fields.pop("id"), **fields, "started_at": started, "ended_at": ended}
+
+
+def in_plan_order(pasts: Iterable[JobPast], plan: Plan) -> list[JobPast]:
+    """The pasts in the order of a plan; those of jobs it does not have come last, as they are."""
+    places = {job.name: place for place, job in enumerate(plan.jobs)}
+    return sorted(pasts, key=lambda past: places.get(past.job, len(places)))
 
 
 def jobs_lines(pasts: Sequence[JobPast], look: Look) -> list[Line]:
@@ -146,7 +152,7 @@ def _result(run: Run, look: Look) -> tuple[str, str]:
 
 
 def _versus(run: Run, usual: float | None, look: Look) -> tuple[str, str]:
-    plain = look.glyphs.skip != "−"
+    plain = look.glyphs.is_ascii
     if not usual or run.seconds is None or run.state is not RunState.SUCCEEDED:
         return ("-" if plain else "–", "dim")
     percent = round((run.seconds / usual - 1) * 100)
@@ -180,7 +186,7 @@ def _cells(row: Mapping[str, Span], widths: Mapping[str, int]) -> Line:
 
 def _sparks(ends: Sequence[JobEnd], look: Look) -> Line:
     """One character for each end: how long it took among its like, or how it failed."""
-    levels = "▁▂▃▄▅▆▇█" if look.glyphs.skip == "−" else "_.:-=+*#"
+    levels = "_.:-=+*#" if look.glyphs.is_ascii else "▁▂▃▄▅▆▇█"
     top = max((end.seconds for end in ends if end.outcome.is_good), default=0.0) or 1.0
     return [_spark(end, top, levels, look) for end in ends]
 

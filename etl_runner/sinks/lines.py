@@ -102,21 +102,21 @@ class Lines:
         return self._fitted([(f"{self.look.glyphs.running} ", "cyan"), (text, "")])
 
     def stopping(self, event: StopRequested) -> Line:
-        running = words.count(len(self._timeline.running), "job")
-        limit = self._timeline.plan.timeout
+        number, limit = len(self._timeline.running), self._timeline.plan.timeout
+        stopping = f"stopping {words.count(number, 'job')}" if number else "no more jobs are started"
         if event.force:
-            text = f"killing {running}"
+            text = f"killing {words.count(number, 'job')}" if number else "no job is left to be killed"
         elif event.signal is not None:
             again = "Ctrl+C again" if event.signal == 2 else f"{words.signal_name(event.signal)} again"
-            text = f"stopping {running} ({again} to kill)"
+            text = stopping + (f" ({again} to kill)" if number else "")
         elif event.reason is StopReason.SIGNAL:
-            text = f"nothing more can be remembered: stopping {running}"
+            text = f"nothing more can be remembered: {stopping}"
         elif event.reason is StopReason.RUN_TIMEOUT:
-            text = f"the run's time{f' ({words.limit(limit)})' if limit else ''} is over: stopping {running}"
+            text = f"the run's time{f' ({words.limit(limit)})' if limit else ''} is over: {stopping}"
         elif event.reason is StopReason.FAIL_FAST:
-            text = f"a job failed: stopping {running}"
+            text = f"a job failed: {stopping}"
         else:
-            text = f"stopping {running}"
+            text = stopping
         return self._fitted([(self.look.glyphs.cancelled + " ", "yellow"), (text, "bold")])
 
     def still_running(self, now: float) -> Line:
