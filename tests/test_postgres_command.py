@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from etl_runner.postgres import EmbeddedPostgres, ping
-from tests.support.servers import database, open_folder, warehouse
+from tests.support.servers import database, is_running, open_folder, warehouse
 
 CLEAN = {
     name: value for name, value in os.environ.items() if name != "DATABASE_URL" and not name.startswith(("PG", "ETL"))
@@ -46,7 +46,7 @@ def test_url_starts_a_server_that_goes_on_until_stop(project: Path) -> None:
     assert (project / ".etl" / ".gitignore").read_text() == "*\n"
 
     assert db(project, "db", "stop").stdout == "stopped\n"
-    assert not EmbeddedPostgres(project / ".etl" / "pg").is_running()
+    assert not is_running(project / ".etl" / "pg")
     assert db(project, "db", "stop").returncode == 0
 
 
@@ -73,7 +73,7 @@ def test_psql_takes_its_own_options_and_passes_its_status_on(project: Path) -> N
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "42\n", "")
     assert failed.returncode == 1
     assert "division by zero" in failed.stderr
-    assert not EmbeddedPostgres(project / ".etl" / "pg").is_running()
+    assert not is_running(project / ".etl" / "pg")
 
 
 def test_psql_of_a_named_server(open_folder: Path, database: str) -> None:
@@ -89,10 +89,10 @@ def test_stop_is_refused_while_in_use_unless_forced(project: Path) -> None:
         assert refused.returncode == 1
         assert f"in use by process {os.getpid()}" in refused.stderr
         assert "--force" in refused.stderr
-        assert embedded.is_running()
+        assert is_running(project / ".etl" / "pg")
 
         assert db(project, "db", "stop", "--force").returncode == 0
-        assert not embedded.is_running()
+        assert not is_running(project / ".etl" / "pg")
 
 
 def test_without_a_project_the_error_says_so(open_folder: Path) -> None:

@@ -19,7 +19,7 @@ from etl_runner.errors import WarehouseError
 from etl_runner.postgres import EmbeddedPostgres
 from etl_runner.postgres.binaries import find_binaries
 from tests.support.holder import holder
-from tests.support.servers import open_folder
+from tests.support.servers import is_running, open_folder
 
 
 def wait_for(fact: Callable[[], object], *, seconds: float = 30.0) -> None:
@@ -45,10 +45,10 @@ def write_answer(url: str) -> None:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
 
 
-def assert_answer(embedded: EmbeddedPostgres) -> None:
-    with embedded.hold() as server, psycopg.connect(server.url) as connection:
+def assert_answer(folder: Path) -> None:
+    with EmbeddedPostgres(folder).hold() as server, psycopg.connect(server.url) as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
-    assert not embedded.is_running()
+    assert not is_running(folder)
 
 
 @contextmanager
@@ -68,12 +68,12 @@ def test_after_a_killed_holder_the_next_one_joins_and_stops_the_server(open_fold
     with holder(open_folder / "pg") as first:
         postmaster = first.hold()["postmaster"]
         first.kill()
-    assert embedded.is_running()
+    assert is_running(open_folder / "pg")
 
     with embedded.hold():
         assert postmaster_of(open_folder / "pg") == postmaster
 
-    assert not embedded.is_running()
+    assert not is_running(open_folder / "pg")
 
 
 def test_a_killed_holder_is_not_counted(open_folder: Path) -> None:
@@ -83,12 +83,11 @@ def test_a_killed_holder_is_not_counted(open_folder: Path) -> None:
         first.hold()
         first.kill()
 
-    assert not embedded.is_running()
+    assert not is_running(open_folder / "pg")
 
 
 @pytest.mark.parametrize("with_holder", [False, True])
 def test_after_a_killed_postmaster_the_next_start_recovers(open_folder: Path, with_holder: bool) -> None:
-    embedded = EmbeddedPostgres(open_folder / "pg")
     with holder(open_folder / "pg") as first:
         said = first.hold()
         write_answer(said["url"])
@@ -98,7 +97,7 @@ def test_after_a_killed_postmaster_the_next_start_recovers(open_folder: Path, wi
         else:
             assert first.leave() == {"left": True}
 
-    assert_answer(embedded)
+    assert_answer(open_folder / "pg")
 
 
 def test_a_second_holder_revives_a_server_killed_under_the_first(open_folder: Path) -> None:
@@ -110,19 +109,19 @@ def test_a_second_holder_revives_a_server_killed_under_the_first(open_folder: Pa
 
         with embedded.hold() as server, psycopg.connect(server.url) as connection:
             assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
-        assert embedded.is_running()  # the first one still holds it
+        assert is_running(open_folder / "pg")  # the first one still holds it
         assert first.leave() == {"left": True}
 
-    assert not embedded.is_running()
+    assert not is_running(open_folder / "pg")
 
 
 def test_the_pin_of_a_server_that_crashed_does_not_pin_the_next_one(open_folder: Path) -> None:
     embedded = EmbeddedPostgres(open_folder / "pg")
     write_answer(embedded.url())
     os.kill(postmaster_of(open_folder / "pg"), signal.SIGKILL)
-    wait_for(lambda: not embedded.is_running())
+    wait_for(lambda: not is_running(open_folder / "pg"))
 
-    assert_answer(embedded)
+    assert_answer(open_folder / "pg")
 
 
 @pytest.mark.parametrize("leaving", [False, True])
@@ -143,8 +142,8 @@ def test_sessions_that_outlive_their_postmaster_are_ended(open_folder: Path, lea
             wait_for(lambda: watcher.execute(running, [busy.info.backend_pid]).fetchone())
         os.kill(postmaster_of(open_folder / "pg"), signal.SIGKILL)
 
-    assert embedded.is_running() != leaving
-    assert_answer(embedded)
+    assert is_running(open_folder / "pg") != leaving
+    assert_answer(open_folder / "pg")
     busy.close()
 
 
@@ -158,7 +157,7 @@ def test_killed_in_the_middle_of_the_first_start(open_folder: Path, moment: str)
 
     with EmbeddedPostgres(folder).hold() as server:
         write_answer(server.url)
-    assert_answer(EmbeddedPostgres(folder))
+    assert_answer(folder)
     assert not (folder / "data.new").exists()
 
 
@@ -168,13 +167,13 @@ def test_a_stale_pid_file_naming_a_stranger_neither_hurts_it_nor_stops_us(open_f
         write_answer(server.url)
         os.kill(postmaster_of(open_folder / "pg"), signal.SIGKILL)
         left = (open_folder / "pg/data/postmaster.pid").read_bytes()
-    wait_for(lambda: not embedded.is_running())
+    wait_for(lambda: not is_running(open_folder / "pg"))
 
     with stranger(open_folder / "pg") as process:
         stale = left.replace(left.split()[0], str(process.pid).encode(), 1)
         (open_folder / "pg/data/postmaster.pid").write_bytes(stale)
         assert not embedded.stop(force=True)
-        assert_answer(embedded)
+        assert_answer(open_folder / "pg")
         assert process.poll() is None
 
 
@@ -187,7 +186,7 @@ def test_a_stale_pid_file_naming_another_warehouses_server_does_not_touch_that_o
         (open_folder / "ours/data/postmaster.pid").write_bytes(
             (open_folder / "theirs/data/postmaster.pid").read_bytes()
         )
-        assert_answer(ours)
+        assert_answer(open_folder / "ours")
         with psycopg.connect(other.url) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
 
@@ -247,7 +246,7 @@ def test_interrupted_in_the_middle_of_the_first_start_nothing_is_left_running(op
         first.process.send_signal(signal.SIGINT)
         first.process.wait()
 
-    assert not EmbeddedPostgres(folder).is_running()
+    assert not is_running(folder)
     with EmbeddedPostgres(folder).hold() as server:
         write_answer(server.url)
 
@@ -258,5 +257,5 @@ def test_an_interrupted_holder_stops_the_server_it_started(open_folder: Path) ->
         first.process.send_signal(signal.SIGINT)
         first.process.wait()
 
-    assert not EmbeddedPostgres(open_folder / "pg").is_running()
+    assert not is_running(open_folder / "pg")
     assert not alive(postmaster)

@@ -71,11 +71,6 @@ class EmbeddedPostgres:
         except OSError as error:
             self._explain(error)
 
-    def is_running(self) -> bool:
-        """Whether a process of the server is alive."""
-        place = find(self._folder)
-        return place is not None and not is_free(place.alive, place.account)
-
     def _join(self, *, pin: bool) -> tuple[Place, int]:
         place = prepare(self._folder, self._env)
         with locked(place.gate, place.account) as gate:

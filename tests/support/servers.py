@@ -19,6 +19,14 @@ import psycopg
 import pytest
 
 from etl_runner.postgres import EmbeddedPostgres
+from etl_runner.postgres.locks import is_free
+from etl_runner.postgres.place import find
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process of the embedded server of this folder is alive."""
+    place = find(folder.absolute())
+    return place is not None and not is_free(place.alive, place.account)
 
 
 class Warehouse:
