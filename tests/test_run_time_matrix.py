@@ -219,6 +219,16 @@ def test_the_plan_says_where_the_values_come_from(project: Project) -> None:
     assert "one for each value from find" in drawn
 
 
+def test_the_forecast_counts_on_the_copies_of_last_time(project: Project) -> None:
+    (project.folder / "etl.toml").write_text(PIPELINE.replace("run = 'echo", "run = 'sleep 0.2; echo"))
+    project.events("all")
+
+    document = json.loads(project.run("plan", "-w", "1", "-o", "json").stdout)
+
+    assert document["forecast"]["seconds_by_workers"]["1"] > 0.6
+    assert document["forecast"]["unknown_jobs"] == 0
+
+
 SOURCE = """
 [jobs.find]
 run = "true"

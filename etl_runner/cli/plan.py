@@ -70,8 +70,8 @@ def _show_document(opened: Opened, plan: Plan) -> None:
     from etl_runner.pipeline.forecast import forecast
     from etl_runner.pipeline.graphs import plan_document
 
-    estimates = _estimates(opened, plan)
-    expected = forecast(plan, estimates)
+    estimates, usual = _past(opened, plan)
+    expected = forecast(usual, estimates)
     document = plan_document(plan, estimates=estimates)
     document["forecast"] = expected.document() if expected else None
     click.echo(json.dumps(document, ensure_ascii=False))
@@ -86,24 +86,25 @@ def _show_tree(opened: Opened, plan: Plan) -> None:
     columns = os.get_terminal_size(sys.stdout.fileno()).columns if isatty else None
     look = look_for(isatty=isatty, encoding=sys.stdout.encoding, env=os.environ, columns=columns)
     unicode = not look.glyphs.is_ascii
-    estimates = _estimates(opened, plan)
+    estimates, usual = _past(opened, plan)
     source = os.path.relpath(opened.path, opened.root)
     click.echo(draw_tree(plan, width=look.width, unicode=unicode, estimates=estimates, source=source))
-    told = [expected.text(width=look.width, unicode=unicode)] if (expected := forecast(plan, estimates)) else []
+    told = [expected.text(width=look.width, unicode=unicode)] if (expected := forecast(usual, estimates)) else []
     if plan.schedule:
         told.append(_next_start(plan))
     if told:
         click.echo("\n" + "\n".join(told))
 
 
-def _estimates(opened: Opened, plan: Plan) -> Mapping[str, float]:
-    """What each job usually takes; nothing if this pipeline never ran."""
+def _past(opened: Opened, plan: Plan) -> tuple[Mapping[str, float], Plan]:
+    """What each job usually takes, and the plan with the copies of last time where they become known during a run."""
     if not opened.home.ledger.is_file():
-        return {}
+        return {}, plan
     from etl_runner.ledger.reader import LedgerReader
+    from etl_runner.rerun import as_known
 
     with LedgerReader.open(opened.home.ledger) as reader:
-        return reader.estimates(plan)
+        return reader.estimates(plan), as_known(plan, reader.last_expansions(plan))
 
 
 def _next_start(plan: Plan) -> str:

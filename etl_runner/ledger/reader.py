@@ -79,6 +79,11 @@ class LedgerReader:
         except msgspec.MsgspecError as error:
             raise self._unreadable(run, error) from error
 
+    def last_expansions(self, plan: Plan) -> list[JobExpanded]:
+        """What was known last of the copies of the plan's jobs, in any run of its pipeline."""
+        found = (self._rows(_LAST_COPIES, plan.pipeline, job.name) for job in plan.jobs if job.expand)
+        return [msgspec.json.decode(rows[0][0], type=JobExpanded) for rows in found if rows]
+
     def plan_at_start(self, run: int) -> Plan:
         """What the run wanted to do when it began."""
         rows = self._rows("SELECT p.body FROM run r JOIN plan p ON p.hash = r.plan WHERE r.id = ?", run)
@@ -229,6 +234,10 @@ _PLANS = f"""
 _COPIES = f"""
     SELECT e.run, e.job, json_extract(c.value, '$.name') FROM event e, json_each(e.body, '$.copies') c
     WHERE e.name = 'job_expanded' AND e.run IN ({_LAST_RUNS})
+"""
+_LAST_COPIES = """
+    SELECT e.body FROM run r JOIN event e ON e.run = r.id AND e.name = 'job_expanded'
+    WHERE r.pipeline = ? AND e.job = ? ORDER BY r.id DESC LIMIT 1
 """
 _OPEN = """
     SELECT id FROM run
