@@ -101,10 +101,14 @@ def _past(opened: Opened, plan: Plan) -> tuple[Mapping[str, float], Plan]:
     if not opened.home.ledger.is_file():
         return {}, plan
     from etl_runner.ledger.reader import LedgerReader
-    from etl_runner.rerun import as_known
 
     with LedgerReader.open(opened.home.ledger) as reader:
-        return reader.estimates(plan), as_known(plan, reader.last_expansions(plan))
+        estimates, known = reader.estimates(plan), reader.last_expansions(plan)
+    if known:
+        from etl_runner.rerun import as_known
+
+        plan = as_known(plan, known)
+    return estimates, plan
 
 
 def _next_start(plan: Plan) -> str:
