@@ -77,10 +77,11 @@ def _peers(folder: Path) -> tuple[dict[str, partial[Spent]], list[str]]:
         "parallel -j4": ("parallel", "parallel", ["-j", jobs, "/bin/true"], numbers),
     }
     peers, notes = {}, []
+    env = environment(TMPDIR=str(folder))  # some leave files there when they are stopped
     for title, (program, package, words, stdin) in wanted.items():
         path, missing = peer(program, package=package)
         if path:
-            peers[title] = partial(run, [path, *words], cwd=folder, stdin=stdin, env=environment())
+            peers[title] = partial(run, [path, *words], cwd=folder, stdin=stdin, env=env)
         else:
             notes.append(f"dispatch: {missing}")
     peers["plain asyncio"] = partial(run, [sys.executable, "-c", PLAIN_ASYNCIO], env=environment())

@@ -135,6 +135,6 @@ def _note(kind: str, sizes: list[int], seen: list[Watched]) -> str:
         return " / ".join(f"{of(each) / 2**20:.0f}" for each in seen)
 
     return (
-        f"{kind}, {' / '.join(map(count, sizes))} rows: job's peak {row(lambda s: s.peak)} MiB,"
+        f"memory-of-loads: {kind}, {' / '.join(map(count, sizes))} rows: job's peak {row(lambda s: s.peak)} MiB,"
         f" its share {row(lambda s: s.share)}; the server's processes by themselves {row(lambda s: s.server)}"
     )

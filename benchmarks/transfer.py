@@ -9,10 +9,12 @@ from benchmarks.loading import (
     ROUNDS,
     ROWS,
     Contest,
+    after,
     psql,
     psql_environment,
     psql_words,
     server_in,
+    staging_like,
     target_like,
     values,
     write_catalogue,
@@ -21,6 +23,7 @@ from benchmarks.measure import Result, Rounds, Spent, piped
 from etl_runner.postgres import Server
 
 TARGET = 1.2
+TEXT = "two psql, CSV"  # which is how we do it
 
 
 def bench(folder: Path, *, rounds: int | None, rows: int | None) -> Result:
@@ -30,9 +33,12 @@ def bench(folder: Path, *, rounds: int | None, rows: int | None) -> Result:
         source = make_source(server, rows)
         settings = f'kind = "postgresql"\nurl = "{source.url}"'
         catalogue = write_catalogue(folder, settings, [("sale", "")])
-        contest = Contest(server, catalogue, partial(_two_psql, source, server), by="two psql, binary")
-        measured = Rounds(contest.cases, rounds=rounds or ROUNDS)
-    return Result(rows=contest.rows(measured, of="PostgreSQL", rows=rows, target=TARGET))
+        contest = Contest(server, catalogue, partial(_two_psql, source, server, "binary"), by="two psql, binary")
+        text = partial(_two_psql, source, server, "csv", staging_like("a"), "a")
+        cases = {**contest.cases, TEXT: after(server, "DROP TABLE IF EXISTS a", text)}
+        measured = Rounds(cases, rounds=rounds or ROUNDS)
+    copying, whole = contest.rows(measured, of="PostgreSQL", rows=rows, target=TARGET)
+    return Result(rows=[copying, measured.row(copying.what, "staging", TEXT), whole])
 
 
 def make_source(server: Server, rows: int) -> Server:
@@ -44,7 +50,7 @@ def make_source(server: Server, rows: int) -> Server:
     return source
 
 
-def _two_psql(source: Server, server: Server, create: str, table: str) -> Spent:
-    writing = psql_words(source, "COPY sale TO STDOUT (FORMAT binary)")
-    reading = psql_words(server, create, f"COPY {table} FROM STDIN (FORMAT binary)")
+def _two_psql(source: Server, server: Server, kind: str, create: str, table: str) -> Spent:
+    writing = psql_words(source, f"COPY sale TO STDOUT (FORMAT {kind})")
+    reading = psql_words(server, create, f"COPY {table} FROM STDIN (FORMAT {kind})")
     return piped(writing, reading, env=psql_environment())

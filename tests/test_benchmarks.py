@@ -25,7 +25,11 @@ WHATS = {
         "CSV: the whole load, nothing new",
     ],
     "parquet": ["Parquet: copying 200 rows × 10 columns", "Parquet: the whole load, first time"],
-    "transfer": ["PostgreSQL: copying 200 rows × 10 columns", "PostgreSQL: the whole load, first time"],
+    "transfer": [
+        "PostgreSQL: copying 200 rows × 10 columns",
+        "PostgreSQL: copying 200 rows × 10 columns",
+        "PostgreSQL: the whole load, first time",
+    ],
     "snapshot": [
         "snapshot of 200 rows, 1 % changed",
         "of it the change alone",
