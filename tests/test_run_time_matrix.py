@@ -95,6 +95,27 @@ def test_show_logs_and_history_know_the_copies(project: Project) -> None:
     assert "3 jobs" in project.run("all").stderr
 
 
+def test_logs_are_followed_from_before_the_copies_are_known(project: Project) -> None:
+    (project.folder / "find.py").write_text(
+        "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n" + FIND
+    )
+    text = PIPELINE.replace("run = 'echo", "run = 'echo hello from {table}; echo")
+    (project.folder / "etl.toml").write_text(text)
+    run = project.start("all")
+    until(lambda: (project.folder / ".etl/runs/1/logs/find.1.log").exists())
+    follower = project.start("logs", "load", "-f")
+    assert follower.stderr is not None
+    assert follower.stderr.readline() == "waiting for load to start\n"
+
+    (project.folder / "go").touch()
+
+    said, _ = follower.communicate(timeout=30)
+    run.communicate(timeout=30)
+    assert sorted(line.split(" ", 1)[1].split(maxsplit=1)[1] for line in said.splitlines()) == [
+        "hello from 7", "hello from a", "hello from it's b",
+    ]  # fmt: skip
+
+
 def test_only_the_copy_that_failed_is_run_again(project: Project) -> None:
     (project.folder / "bad-7").touch()
     assert outcomes(project.events("all")) == {

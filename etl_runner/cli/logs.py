@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -29,34 +30,32 @@ def logs(settings: Settings, job: str, follow: bool, run: int | None, attempt: i
     Headings between several logs go to stderr: in a pipe stdout has the logs' own bytes, and nothing else.
     """
     from etl_runner.ledger import LedgerReader
-    from etl_runner.report.choice import choose_job, choose_jobs, choose_run
+    from etl_runner.report.choice import choose_jobs, choose_only, choose_run
     from etl_runner.report.logs import Logs
 
     if follow and settings.json:
         raise UsageError("-f prints text only", hint="leave out -f, or -o json")
     with LedgerReader.open(find_home(settings).ledger) as reader:
         number = choose_run(reader, run, job=job)
-        choose = choose_job if settings.json else choose_jobs
-        found = choose(reader.plan(number), job, run=number)
-        jobs = [one.name for one in found] if isinstance(found, list) else [found.name]
-        chosen = Logs(reader, reader.run(number), jobs, attempt=attempt)
+        choose = choose_only if settings.json else choose_jobs
+        chosen = Logs(reader, reader.run(number), partial(choose, name=job, run=number), attempt=attempt)
         if settings.json:
             click.echo(json.dumps(chosen.document(), indent=2))
             return 0
-        return _print(chosen, jobs, follow=follow)
+        return _print(chosen, follow=follow)
 
 
-def _print(logs: Logs, jobs: list[str], *, follow: bool) -> int:
+def _print(logs: Logs, *, follow: bool) -> int:
     """Print or follow; 1 if a log is gone."""
     from etl_runner.report.logs import wait_for_more
     from etl_runner.report.style import look_of
     from etl_runner.report.writers import ByLine, Raw, Writer
 
     look, out = look_of(sys.stderr, os.environ), sys.stdout.buffer
-    width = max(map(len, jobs))
 
     def writer(job: str) -> Writer:
-        prefix = f"{job:<{width}} {look.glyphs.side} " if follow and len(jobs) > 1 else ""
+        width = max(map(len, logs.jobs))
+        prefix = f"{job:<{width}} {look.glyphs.side} " if follow and len(logs.jobs) > 1 else ""
         if prefix or sys.stdout.isatty():
             return ByLine(out, prefix=prefix, clean=sys.stdout.isatty(), encoding=sys.stdout.encoding)
         return Raw(out)

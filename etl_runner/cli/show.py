@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -13,7 +13,18 @@ from etl_runner.cli.options import Settings, common_options
 from etl_runner.errors import UsageError
 
 if TYPE_CHECKING:
-    from etl_runner.ledger import LedgerReader
+    from etl_runner.ledger import Run
+    from etl_runner.paths import Home
+    from etl_runner.timeline import Timeline
+
+
+class Seen(NamedTuple):
+    """A run as it was at one moment."""
+
+    run: Run
+    timeline: Timeline
+    home: Home
+    now: datetime
 
 
 @click.command()
@@ -28,18 +39,21 @@ def show(settings: Settings, run: str | None, job: str | None, everything: bool)
     """
     from etl_runner.ledger import LedgerReader
     from etl_runner.report.choice import choose_jobs, choose_run
+    from etl_runner.report.show import only, timeline_of
 
     number, name = _parse(run, job)
     with LedgerReader.open(find_home(settings).ledger) as reader:
-        chosen = choose_run(reader, number, job=name)
-        if name is None:
-            _run(reader, chosen, settings, everything=everything)
-            return
-        jobs = [found.name for found in choose_jobs(reader.plan(chosen), name, run=chosen)]
-        if len(jobs) == 1:
-            _job(reader, chosen, jobs[0], settings)
-        else:
-            _some_jobs(reader, chosen, jobs, settings)
+        chosen, now = reader.run(choose_run(reader, number, job=name)), datetime.now(UTC)
+        plan, records = reader.story(chosen.id)
+        jobs = choose_jobs(plan, name, run=chosen.id) if name else []
+        some = only(plan, jobs) if len(jobs) > 1 else plan
+        seen = Seen(chosen, timeline_of(chosen, some, records, home=reader.home, now=now), reader.home, now)
+    if not jobs:
+        _run(seen, settings, everything=everything)
+    elif len(jobs) == 1:
+        _job(seen, jobs[0].name, settings)
+    else:
+        _some_jobs(seen, settings)
 
 
 def _parse(run: str | None, job: str | None) -> tuple[int | None, str | None]:
@@ -51,47 +65,43 @@ def _parse(run: str | None, job: str | None) -> tuple[int | None, str | None]:
     raise UsageError(f"a run is a number, not {run!r}", hint="list them: etl-run history")
 
 
-def _run(reader: LedgerReader, number: int, settings: Settings, *, everything: bool) -> None:
+def _run(seen: Seen, settings: Settings, *, everything: bool) -> None:
     from etl_runner.cli.document import answer
     from etl_runner.report.documents import run_show_document
-    from etl_runner.report.show import run_lines, timeline_of
+    from etl_runner.report.show import run_lines
 
-    run, now = reader.run(number), datetime.now(UTC)
-    timeline = timeline_of(run, reader.plan(number), reader.records(number), home=reader.home, now=now)
+    run, timeline, home, now = seen
     answer(
         settings,
         lines=lambda look: run_lines(
-            run, timeline, home=reader.home, look=look, now=now, cwd=Path.cwd(), everything=everything
+            run, timeline, home=home, look=look, now=now, cwd=Path.cwd(), everything=everything
         ),
-        document=lambda: run_show_document(run, timeline, home=reader.home),
+        document=lambda: run_show_document(run, timeline, home=home),
     )
 
 
-def _some_jobs(reader: LedgerReader, number: int, names: list[str], settings: Settings) -> None:
+def _some_jobs(seen: Seen, settings: Settings) -> None:
     from etl_runner.cli.document import answer
     from etl_runner.report.documents import run_show_document
-    from etl_runner.report.show import only, some_jobs_lines, timeline_of
+    from etl_runner.report.show import some_jobs_lines
 
-    run, now, plan = reader.run(number), datetime.now(UTC), reader.plan(number)
-    some = only(plan, [job for job in plan.jobs if job.name in names])
-    timeline = timeline_of(run, some, reader.records(number), home=reader.home, now=now)
+    run, timeline, home, now = seen
     answer(
         settings,
         lines=lambda look: some_jobs_lines(run, timeline, look=look, now=now, cwd=Path.cwd()),
-        document=lambda: run_show_document(run, timeline, home=reader.home),
+        document=lambda: run_show_document(run, timeline, home=home),
     )
 
 
-def _job(reader: LedgerReader, number: int, name: str, settings: Settings) -> None:
+def _job(seen: Seen, name: str, settings: Settings) -> None:
     from etl_runner.cli.document import answer
     from etl_runner.report.documents import job_show_document
-    from etl_runner.report.show import job_lines, timeline_of
+    from etl_runner.report.show import job_lines
 
-    run, now = reader.run(number), datetime.now(UTC)
-    timeline = timeline_of(run, reader.plan(number), reader.records(number), home=reader.home, now=now)
+    run, timeline, home, _ = seen
     track = timeline.tracks[name]
     answer(
         settings,
-        lines=lambda look: job_lines(run, track, timeline, home=reader.home, look=look, cwd=Path.cwd()),
-        document=lambda: job_show_document(run, track, timeline, home=reader.home),
+        lines=lambda look: job_lines(run, track, timeline, home=home, look=look, cwd=Path.cwd()),
+        document=lambda: job_show_document(run, track, timeline, home=home),
     )

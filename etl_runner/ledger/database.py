@@ -110,7 +110,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     """All reads see the same moment: the transaction's that is open, or a new one's."""
     if connection.in_transaction:
         yield
@@ -124,7 +124,7 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
 
 def check_version(connection: sqlite3.Connection, path: Path, *, latest: int) -> int:
     """The file's version, 0 for an empty one; LedgerError if it is newer than ours or of another program."""
-    with _snapshot(connection):  # or a ledger that is being made just now looks like anything
+    with snapshot(connection):  # or a ledger that is being made just now looks like anything
         application = int(connection.execute("PRAGMA application_id").fetchone()[0])
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -15,7 +15,7 @@ from msgspec import Struct
 from etl_runner.errors import LedgerError, UsageError
 from etl_runner.events import JobExpanded, Record, decode_event
 from etl_runner.expanding import extended
-from etl_runner.ledger.database import connect_to_read, instant
+from etl_runner.ledger.database import connect_to_read, instant, snapshot
 from etl_runner.ledger.locks import alive
 from etl_runner.ledger.past import JobEnd, JobPast, job_end, matches, pasts, usual_seconds
 from etl_runner.ledger.results import Unheard, unheard
@@ -70,6 +70,11 @@ class LedgerReader:
     def plan(self, run: int) -> Plan:
         """What the run wanted to do, with the copies that became known. The jobs' environments have names only."""
         return extended(self.plan_at_start(run), self.expansions(run))
+
+    def story(self, run: int) -> tuple[Plan, tuple[Record, ...]]:
+        """The plan and the records of one moment: the copies of the one became known in the other."""
+        with explained(self.path), snapshot(self._connection):
+            return self.plan(run), self.records(run)
 
     def expansions(self, run: int) -> list[JobExpanded]:
         """What became known of jobs' copies during the run."""

@@ -32,13 +32,13 @@ def choose_jobs(plan: Plan, name: str, *, run: int) -> list[Job]:
     raise unknown_job(name, known=[n for job in plan.jobs for n in (job.template, job.name)], where=f"in run {run}")
 
 
-def choose_job(plan: Plan, name: str, *, run: int) -> Job:
-    """The one job meant by `name`; UsageError if there are none or several."""
+def choose_only(plan: Plan, name: str, *, run: int) -> list[Job]:
+    """The one job meant by `name`, alone; UsageError if there are none or several."""
     found = choose_jobs(plan, name, run=run)
     if len(found) > 1:
         hint = f"choose one: {words.names((job.name for job in found), most=5)}"
         raise UsageError(f"{name!r} stands for {len(found)} jobs", hint=hint)
-    return found[0]
+    return found
 
 
 def unknown_job(name: str, *, known: Iterable[str], where: str) -> UsageError:

@@ -11,9 +11,11 @@ from typing import Any, BinaryIO, Self
 
 from etl_runner import words
 from etl_runner.errors import UsageError
+from etl_runner.events import JobExpanded
 from etl_runner.ledger import LedgerReader, alive
 from etl_runner.ledger.run import Run
 from etl_runner.look import Look
+from etl_runner.model import Job, Plan
 from etl_runner.report.history import VERSION
 from etl_runner.report.show import attempt_words, timeline_of
 from etl_runner.report.writers import CHUNK, Writer
@@ -25,17 +27,24 @@ Say = Callable[[str], None]
 
 
 class Logs:
-    """The logs of some jobs of one run: of all their attempts, or of `attempt` only."""
+    """The logs of the jobs of one run that `choose` finds in its plan: of all their attempts, or of `attempt` only."""
 
-    def __init__(self, reader: LedgerReader, run: Run, jobs: Sequence[str], *, attempt: int | None) -> None:
-        records = reader.records(run.id)
-        plan, now = reader.plan(run.id), datetime.now(UTC)
+    def __init__(
+        self, reader: LedgerReader, run: Run, choose: Callable[[Plan], Sequence[Job]], *, attempt: int | None
+    ) -> None:
+        plan, records = reader.story(run.id)
+        now = datetime.now(UTC)
         self._timeline = timeline_of(run, plan, records, home=reader.home, now=now)
         self._seen = records[-1].seq if records else 0
         self._reader = reader
         self._run = run.id
-        self._jobs = jobs
+        self._choose = choose
         self._attempt = attempt
+        self.jobs: Sequence[str] = ()
+        self._name_jobs()
+
+    def _name_jobs(self) -> None:
+        self.jobs = [job.name for job in self._choose(self._timeline.plan)]
 
     def show(self, *, writer: Callable[[str], Writer], say: Say, look: Look) -> bool:
         """Print what there is, with a heading before each log if there are several. False if one is gone."""
@@ -45,37 +54,39 @@ class Logs:
             if len(found) > 1:
                 say(self._heading(track, attempt, look))
             complete &= self._copy(track, attempt, writer(track.job.name), say)
-        for name in self._jobs:
+        for name in self.jobs:
             if not self._timeline.tracks[name].tries:
                 say(_never_started(self._timeline.tracks[name]))
         return complete
 
     def follow(self, *, writer: Callable[[str], Writer], say: Say, look: Look, wait: Callable[[], None]) -> None:
         """Print what there is and what comes, until the jobs are over or nobody is left to run them."""
-        waiting = [name for name in self._jobs if not self._timeline.tracks[name].tries and not self._is_over(name)]
+        waiting = [name for name in self.jobs if not self._timeline.tracks[name].tries and not self._is_over(name)]
         if waiting and alive(self._reader.home, self._run):
             say(f"waiting for {words.names(waiting)} to start")
         with ExitStack() as stack:
-            tails = {name: stack.enter_context(_Tail(writer(name))) for name in self._jobs}
+            tails: dict[str, _Tail] = {}
             while True:
                 going_on = alive(self._reader.home, self._run)  # asked first: what came before its end is read below
                 self._catch_up()
-                for name, tail in tails.items():
-                    self._advance(self._timeline.tracks[name], tail, say, look)
-                open_jobs = [name for name in self._jobs if not self._is_over(name)]
+                for name in self.jobs:
+                    if name not in tails:
+                        tails[name] = stack.enter_context(_Tail(writer(name)))
+                    self._advance(self._timeline.tracks[name], tails[name], say, look)
+                open_jobs = [name for name in self.jobs if not self._is_over(name)]
                 if not open_jobs:
                     break
                 if not going_on:
                     say(f"run {self._run} was lost: nobody saw the end of {words.names(open_jobs)}")
                     return
                 wait()
-        for name in self._jobs:
+        for name in self.jobs:
             if not self._timeline.tracks[name].tries:
                 say(_never_started(self._timeline.tracks[name]))
 
     def document(self) -> dict[str, Any]:
         """The log of the picked attempt, else of the last one, of the only job."""
-        (name,) = self._jobs
+        (name,) = self.jobs
         found = list(self._found())
         number = found[-1][1].number if found else None
         lines: list[str] = []
@@ -86,7 +97,7 @@ class Logs:
         return {"version": VERSION, "run": self._run, "job": name, "attempt": number, "log": lines}
 
     def _found(self) -> list[tuple[Track, Try]]:
-        tracks = [self._timeline.tracks[name] for name in self._jobs]
+        tracks = [self._timeline.tracks[name] for name in self.jobs]
         found = [(track, attempt) for track in tracks for attempt in self._chosen(track)]
         if self._attempt is not None and not found:
             raise _no_such_attempt(tracks, self._attempt, run=self._run)
@@ -104,11 +115,13 @@ class Logs:
         for record in self._reader.records(self._run, after=self._seen):
             self._timeline.apply(record)
             self._seen = record.seq
+            if isinstance(record.event, JobExpanded):
+                self._name_jobs()
 
     def _advance(self, track: Track, tail: _Tail, say: Say, look: Look) -> None:
         attempts = self._chosen(track)
         for attempt in attempts[tail.done :]:
-            if tail.begins(attempt.number) and (len(self._jobs) > 1 or attempt.number > 1):
+            if tail.begins(attempt.number) and (len(self.jobs) > 1 or attempt.number > 1):
                 say(self._heading(track, attempt, look))
             tail.read(self._path(track.job.name, attempt.number))
             if attempt.exited is None and attempt is attempts[-1] and track.finished is None:
@@ -135,7 +148,7 @@ class Logs:
         """`── table-7 · attempt 2 of 3 · 03:00:09 · exit 1 ──`."""
         assert self._timeline.began
         at = (self._timeline.began + timedelta(seconds=attempt.start)).astimezone().strftime("%H:%M:%S")
-        name = [words.clean(track.job.name)] if len(self._jobs) > 1 else []
+        name = [words.clean(track.job.name)] if len(self.jobs) > 1 else []
         number = f"attempt {attempt.number} of {max(track.job.retry.count + 1, attempt.number)}"
         rule = look.glyphs.rest * 2
         text = f" {look.glyphs.dot} ".join([*name, number, at, attempt_words(track, attempt)])
