@@ -96,13 +96,12 @@ def test_show_logs_and_history_know_the_copies(project: Project) -> None:
 
 
 def test_logs_are_followed_from_before_the_copies_are_known(project: Project) -> None:
-    (project.folder / "find.py").write_text(
-        "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n" + FIND
-    )
+    wait = "import os, time\nopen('looking', 'w')\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
+    (project.folder / "find.py").write_text(wait + FIND)
     text = PIPELINE.replace("run = 'echo", "run = 'echo hello from {table}; echo")
     (project.folder / "etl.toml").write_text(text)
     run = project.start("all")
-    until(lambda: (project.folder / ".etl/runs/1/logs/find.1.log").exists())
+    until((project.folder / "looking").exists)
     follower = project.start("logs", "load", "-f")
     assert follower.stderr is not None
     assert follower.stderr.readline() == "waiting for load to start\n"
@@ -197,10 +196,11 @@ def test_what_depends_on_a_source_that_failed_is_blocked(project: Project) -> No
 
 
 def test_copies_of_a_killed_run_are_lost_and_run_again(project: Project) -> None:
-    (project.folder / "etl.toml").write_text(PIPELINE.replace("run = 'echo", "run = 'test -e go || sleep 60; echo"))
+    (project.folder / "etl.toml").write_text(
+        PIPELINE.replace("run = 'echo", "run = 'touch started-{table}; test -e go || sleep 60; echo")
+    )
     killed = project.start("all")
-    outputs = project.folder / ".etl/runs/1/logs"
-    until(lambda: len(list(outputs.glob("load-*.log"))) == 3)
+    until(lambda: len(list(project.folder.glob("started-*"))) == 3)
     killed.kill()
     killed.communicate(timeout=30)
     (project.folder / "go").touch()
