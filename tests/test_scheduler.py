@@ -10,6 +10,13 @@ from etl_runner.scheduler import Scheduler
 from tests.support.hand import Hand
 from tests.support.plans import job, plan
 
+def test_a_job_that_found_nothing_to_do_is_cached_and_as_good_as_succeeded() -> None:
+    hand = Hand(plan(job("a"), job("b", "a")))
+
+    assert hand.exit("a", metrics={"cached": "as it was"}) == ["a cached", "launch b"]
+    assert hand.exit("b", 1, metrics={"cached": True}) == ["b failed"]
+
+
 # Order and admission
 
 

@@ -13,7 +13,7 @@ from etl_runner.cli.exclusive import IfRunning, if_running_option
 from etl_runner.cli.options import Settings, common_options
 from etl_runner.errors import UsageError
 from etl_runner.intervals import By, intervals, over_intervals, without
-from etl_runner.model import Job, Outcome, Plan
+from etl_runner.model import Job, Plan
 
 ALL_RUNS = 1_000_000
 
@@ -116,5 +116,5 @@ def _done(opened: Opened, plan: Plan) -> set[str]:
     wanted = {job.name for job in plan.jobs}
     with LedgerReader.open(opened.home.ledger) as reader:
         pasts = reader.job_history("*@*", limit=ALL_RUNS, pipeline=plan.pipeline)
-    good = {past.job for past in pasts if any(end.outcome is Outcome.SUCCEEDED for end in past.ends)}
+    good = {past.job for past in pasts if any(end.outcome.is_good for end in past.ends)}
     return good & wanted

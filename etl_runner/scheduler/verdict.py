@@ -10,14 +10,19 @@ _LONGEST_DELAY = 365 * 86400.0
 
 
 def outcome_of(exited: AttemptExited, stop: StopReason | None) -> Outcome:
-    """The outcome of an attempt that was being stopped for `stop`: the reason wins over the exit status."""
+    """The outcome of an attempt that was being stopped for `stop`: the reason wins over the exit status.
+
+    One that ended well and reported `cached` found nothing to do.
+    """
     if stop in (StopReason.TIMEOUT, StopReason.RUN_TIMEOUT):
         return Outcome.TIMED_OUT
     if stop is not None:
         return Outcome.CANCELLED
     if exited.lost:
         return Outcome.LOST
-    return Outcome.SUCCEEDED if exited.exit == 0 else Outcome.FAILED
+    if exited.exit != 0:
+        return Outcome.FAILED
+    return Outcome.CACHED if exited.metrics.get("cached") else Outcome.SUCCEEDED
 
 
 def is_worth_a_retry(retry: Retry, exited: AttemptExited, *, stop: StopReason | None) -> bool:

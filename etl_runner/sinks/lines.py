@@ -79,6 +79,7 @@ class Lines:
             notes.append(words.ending_words(track.job, event, error=words.error_of(track.exited)))
         elif event.outcome is Outcome.CACHED:
             notes.append("cached")
+            said = [note for note in said if note != "cached"]
         notes += rows
         if track.is_flaky:
             notes.append(f"at attempt {event.attempt}")
