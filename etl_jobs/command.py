@@ -15,6 +15,7 @@ import psycopg
 
 from etl_jobs.catalogue import default_path, read_catalogue
 from etl_jobs.errors import JobError, MisconfiguredError, UnavailableError
+from etl_jobs.records import Attempt
 from etl_jobs.tables import Catalogue
 
 _CURES_ITSELF = ("08", "40", "53", "55", "57")  # connection, deadlock, resources, lock not available, shutdown
@@ -37,6 +38,16 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 def catalogue_of(options: argparse.Namespace) -> Catalogue:
     return read_catalogue(options.catalogue, scale=options.scale)
+
+
+def this_attempt(job: str) -> Attempt:
+    """Who the runner says we are; `job` is what we call ourselves outside of a run."""
+    run_id = os.environ.get("ETL_RUN_ID")
+    return Attempt(
+        run=int(run_id) if run_id else None,
+        job=os.environ.get("ETL_JOB") or job,
+        number=int(os.environ.get("ETL_ATTEMPT") or 1),
+    )
 
 
 def run(main: Callable[[], None]) -> NoReturn:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 from etl_jobs.catalogue import catalogue_of_file
-from etl_jobs.command import arguments, catalogue_of, run
+from etl_jobs.command import arguments, catalogue_of, run, this_attempt
 from etl_jobs.load import load_table
-from etl_jobs.records import Attempt, Loaded
+from etl_jobs.records import Loaded
 from etl_jobs.tables import Catalogue, Table
 from etl_jobs.warehouse import connect
 from etl_runner.job import report
@@ -77,16 +76,6 @@ def chosen(options: argparse.Namespace) -> tuple[Catalogue, Table]:
         return catalogue, catalogue.tables[0]
     catalogue = catalogue_of(options)
     return catalogue, catalogue.named(options.table) if options.id is None else catalogue.table(options.id)
-
-
-def this_attempt(job: str) -> Attempt:
-    """Who the runner says we are; `job` is what we call ourselves outside of a run."""
-    run_id = os.environ.get("ETL_RUN_ID")
-    return Attempt(
-        run=int(run_id) if run_id else None,
-        job=os.environ.get("ETL_JOB") or job,
-        number=int(os.environ.get("ETL_ATTEMPT") or 1),
-    )
 
 
 if __name__ == "__main__":

@@ -3,21 +3,27 @@
 # ruff: noqa: F401, F811
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import subprocess
 import threading
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from etl_jobs.erp.lookups import looked_up
 from etl_jobs.sources.client import Client
 from etl_jobs.sources.jsonrpc import Erp
+from etl_jobs.warehouse import connect, locked
 from tests.support.cli import ETL_RUN, clean_env
 from tests.support.erp import EXAMPLE, erp
-from tests.support.jobs import Ended, query, run_job
+from tests.support.jobs import Ended, holding, nobody_left, query, run_job, start_job, wait_for
 from tests.support.servers import database, warehouse
 
 LOGIN = {"database": "company", "user": "etl", "password": "demo"}
@@ -29,8 +35,8 @@ def variables(server: Any, password: str = "demo") -> dict[str, str]:
     return {"ERP_URL": server.url, "ERP_DATABASE": "company", "ERP_USER": "etl", "ERP_PASSWORD": password}
 
 
-def job(server: Any, dsn: str, name: str = "local_sales", **env: str) -> Ended:
-    return run_job(dsn, f"erp.{name}", **{**variables(server), **env})
+def job(server: Any, dsn: str, name: str = "local_sales", words: Sequence[str] = (), **env: str) -> Ended:
+    return run_job(dsn, f"erp.{name}", *words, output=None, **{**variables(server), **env})
 
 
 def held(dsn: str, table: str) -> list[tuple[Any, ...]]:
@@ -66,6 +72,8 @@ def test_all_three_loads_run_side_by_side_and_keep_up(tmp_path: Path, database: 
             return ended.stdout, server.asked["res.partner search_read"], documents
 
         said, partners, _ = run_all()
+        records = query(database, "SELECT run, attempt, target, rows_in = inserted, deleted FROM etl.load ORDER BY 3")
+        assert records == [(1, 1, f"erp.{table}", True, 0) for table in sorted(TABLES)]
         assert [held(database, table) for table in TABLES] == [served_by(server, m) for m in TABLES.values()]
         assert partners == 2  # one page and the end: asked for once in the run, not by each of the three
         assert sum('"outcome":"succeeded"' in line for line in said.splitlines()) == 3
@@ -135,14 +143,220 @@ def test_an_erp_that_dies_in_the_middle_leaves_the_table(database: str) -> None:
     assert "RemoteProtocolError" in ended.stderr
 
 
+def test_a_load_record_goes_with_the_rows(database: str) -> None:
+    who = {"ETL_RUN_ID": "4", "ETL_JOB": "local-sales", "ETL_ATTEMPT": "1"}
+    with erp() as server:
+        job(server, database, **who)
+        _change(server)
+        job(server, database, **who | {"ETL_RUN_ID": "5", "ETL_ATTEMPT": "2"})
+
+    facts = "run, job, attempt, target, strategy, source, inserted - rows_in, deleted, held_rows"
+    [(*first, held_first), (*second, held_second)] = query(database, f"SELECT {facts} FROM etl.load ORDER BY id")
+    target = ("erp.local_sale", "slice", "the ERP's sale.order")
+    assert first == [4, "local-sales", 1, *target, 0, 0]
+    assert second == [5, "local-sales", 2, *target, 0, 104]
+    assert (held_first, held_second) == (380, 381)
+    assert query(database, "SELECT held_rows FROM etl.load ORDER BY id DESC LIMIT 1") == query(
+        database, "SELECT count(*) FROM erp.local_sale"
+    )
+
+
+def test_a_retry_after_a_lost_acknowledgement_tells_what_was_recorded(database: str, tmp_path: Path) -> None:
+    who = {"ETL_RUN_ID": "4", "ETL_JOB": "local-sales"}
+    with erp() as server:
+        first = job(server, database, **who, ETL_ATTEMPT="1")
+        _change(server)
+        server.asked.clear()
+        again = job(server, database, **who, ETL_ATTEMPT="2")
+        nothing_asked = not server.asked
+        later = job(server, database, **who | {"ETL_RUN_ID": "5"}, ETL_ATTEMPT="1")
+
+    assert again.stdout == first.stdout.replace("\n", ", as recorded by an earlier attempt\n")
+    assert nothing_asked
+    assert "recorded" not in later.stdout
+    assert query(database, "SELECT run, attempt FROM etl.load ORDER BY id") == [(4, 1), (5, 1)]
+
+
+def test_a_load_killed_in_its_transaction_and_retried_at_once_loads_once(database: str) -> None:
+    [(name,)] = query(database, "SELECT current_database()")
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}%'"
+    who = {"ETL_RUN_ID": "4", "ETL_JOB": "local-sales"}
+    with erp() as server:
+        job(server, database)
+        query(database, f'ALTER DATABASE "{name}" SET client_connection_check_interval = 0')  # not every server helps
+        _change(server)
+        env = {**variables(server), **who}
+        with holding(database, "LOCK TABLE erp.local_sale IN SHARE MODE"):
+            first = start_job(database, "erp.local_sales", **env, ETL_ATTEMPT="1")
+            wait_for(lambda: query(database, waiting.format("DELETE FROM")))
+            first.kill()
+            first.communicate()
+            second = start_job(database, "erp.local_sales", **env, ETL_ATTEMPT="2")
+        stdout, stderr = second.communicate(timeout=60)
+
+        assert second.returncode == 0, stderr
+        assert held(database, "local_sale") == served_by(server, "sale.order")
+    assert "recorded" not in stdout
+    assert query(database, "SELECT attempt FROM etl.load WHERE run = 4") == [(2,)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_load_killed_at_any_moment_leaves_old_or_new(database: str, seed: int) -> None:
+    moments = random.Random(seed)
+    with erp() as server:
+        began = time.monotonic()
+        job(server, database)
+        usual = time.monotonic() - began
+        states = [held(database, "local_sale")]
+        for run in range(4):
+            _change(server)
+            states.append(served_by(server, "sale.order"))
+            killed = start_job(database, "erp.local_sales", **variables(server), ETL_RUN_ID=str(run), ETL_JOB="x")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                killed.wait(timeout=moments.uniform(0.3, 1.1) * usual)
+            killed.kill()
+            killed.communicate()
+            wait_for(lambda: nobody_left(database))
+            assert held(database, "local_sale") in states[-2:]
+            assert job(server, database, ETL_RUN_ID=str(run), ETL_JOB="x", ETL_ATTEMPT="2").status == 0
+            assert held(database, "local_sale") == states[-1]
+        assert query(database, "SELECT count(*) FROM etl.load WHERE run IS NOT NULL") == [(4,)]
+
+
+def test_a_job_has_one_connection_to_the_erp_and_one_to_the_warehouse(database: str) -> None:
+    with erp() as server, psycopg.connect(database, autocommit=True) as session:
+
+        def sessions() -> int:
+            row = session.execute("SELECT sessions FROM pg_stat_database WHERE datname = current_database()").fetchone()
+            return int(row[0]) if row else 0
+
+        wait_for(lambda: sessions() == 1)  # ours
+        job(server, database)
+        others = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        wait_for(lambda: not session.execute(others).fetchall())
+
+        assert (server.connections, sessions()) == (1, 2)
+
+
+def test_a_missing_value_is_null_not_false(database: str) -> None:
+    with erp() as server:
+        sales = server.data.models["sale.order"]
+        sales[1] |= {"state": False, "partner_id": False}
+        sales[2] |= {"date_order": False}
+        ended = job(server, database)
+
+    assert ended.status == 0, ended.stderr
+    assert query(database, "SELECT state, customer_id, customer FROM erp.local_sale WHERE id = 1") == [(None,) * 3]
+    assert query(database, "SELECT sold_on FROM erp.local_sale WHERE id = 2") == [(None,)]
+    assert query(database, "SELECT count(*) FROM erp.local_sale WHERE 'false' IN (city, state, customer)") == [(0,)]
+
+
+def test_everything_is_read_again_when_that_is_asked_for(database: str) -> None:
+    with erp() as server:
+        job(server, database)
+        query(
+            database,
+            "UPDATE erp.local_sale SET number = 'mine'; INSERT INTO erp.local_sale (id, paid) VALUES (0, true)",
+        )
+        ended = job(server, database, words=["--full-refresh"])
+
+        assert ended.stdout == "erp.local_sale: 380 documents read, 381 rows replaced by 380, 104 unpaid\n"
+        assert held(database, "local_sale") == served_by(server, "sale.order")
+
+
+def test_an_erp_that_shows_next_to_nothing_is_not_believed(database: str) -> None:
+    with erp() as server:
+        job(server, database)
+        before = held(database, "local_sale")
+        server.data.models["sale.order"].clear()
+        refused = job(server, database)
+        kept = held(database, "local_sale")
+        wanted = job(server, database, words=["--full-refresh"])
+
+    assert (refused.status, kept) == (65, before)
+    assert "104 of 104 unpaid documents are no longer in the ERP" in refused.stderr
+    assert (wanted.status, held(database, "local_sale")) == (0, [])
+
+
+def refusal(server: Any, dsn: str, **env: str) -> tuple[int, str]:
+    ended = job(server, dsn, **env)
+    assert "Traceback" not in ended.stderr
+    return ended.status, ended.stderr
+
+
 def test_what_a_person_must_change_is_said(database: str) -> None:
     with erp() as server:
-        refused = job(server, database, ERP_PASSWORD="wrong")
         unset = run_job(database, "erp.local_sales", ERP_URL="x", ERP_USER="etl")
+        cases = {
+            "refuses user 'etl' of database 'company'": refusal(server, database, ERP_PASSWORD="wrong"),
+            "404 Not Found": refusal(server, database, ERP_URL=server.url.replace("/jsonrpc", "/web")),
+            "is no URL": refusal(server, database, ERP_URL="erp.example:8069"),
+        }
 
-    assert (refused.status, unset.status) == (78, 78)
-    assert "refuses user 'etl' of database 'company'" in refused.stderr
-    assert unset.stderr.startswith("error: no ERP: ERP_DATABASE, ERP_PASSWORD not set")
+    assert (unset.status, unset.stderr.splitlines()[0]) == (78, "error: no ERP: ERP_DATABASE, ERP_PASSWORD not set")
+    for said, (status, stderr) in cases.items():
+        assert (status, said in stderr) == (78, True), stderr
+        assert "check ERP_URL (it ends in /jsonrpc), ERP_DATABASE, ERP_USER and ERP_PASSWORD" in stderr
+    assert query(database, "SELECT count(*) FROM etl.load") == [(0,)]
+
+
+def test_an_erp_that_is_down_is_worth_another_attempt(database: str) -> None:
+    with erp() as server:
+        pass  # it was there
+    status, stderr = refusal(server, database)
+
+    assert (status, "ConnectError" in stderr) == (75, True), stderr
+    assert "is the ERP up, and is ERP_URL its address?" in stderr
+
+
+ERRORS = {
+    "another field": ({"data": {"name": "builtins.ValueError", "message": "Invalid field 'x'"}}, 65, "field 'x'"),
+    "no details": ({"code": -32601, "message": "Method not found"}, 65, "failed: Method not found\n"),
+    "a text": ("broken", 65, "failed: broken\n"),
+    "no rights": ({"data": {"name": "odoo.exceptions.AccessError", "message": "not you"}}, 78, "the user's rights"),
+    "no such database": (
+        {"data": {"name": "psycopg2.OperationalError", "message": 'database "company" does not exist'}},
+        78, "is 'company' the database's name?",
+    ),
+    "busy": ({"data": {"name": "psycopg2.errors.SerializationFailure", "message": "again"}}, 75, "failed: again\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_an_error_of_the_erp_says_what_and_whose_turn_it_is(database: str, case: str) -> None:
+    error, expected, said = ERRORS[case]
+    with erp() as server:
+        server.RequestHandlerClass = type(
+            "Broken", (server.RequestHandlerClass,), {"_answer": lambda _, asked: {"id": asked["id"], "error": error}}
+        )
+        status, stderr = refusal(server, database)
+
+    assert (status, said in stderr, "hint: " in stderr) == (expected, True, True), stderr
+
+
+def test_two_loads_of_one_table_take_turns(database: str) -> None:
+    with erp() as server, connect({"DATABASE_URL": database}) as session:
+        with locked(session, "erp.local_sale", wait=0):
+            refused = job(server, database, words=["--wait", "0"])
+        others = [start_job(database, "erp.local_sales", **variables(server)) for _ in range(3)]
+        said = [other.communicate(timeout=60) for other in others]
+
+        assert [other.returncode for other in others] == [0, 0, 0], said
+        assert held(database, "local_sale") == served_by(server, "sale.order")
+    assert refused.status == 75
+    assert "erp.local_sale is being loaded by etl_jobs" in refused.stderr
+
+
+def test_a_table_of_other_columns_is_refused_with_the_cure(database: str) -> None:
+    with erp() as server:
+        job(server, database)
+        query(database, "ALTER TABLE erp.local_sale DROP COLUMN city, ALTER COLUMN amount TYPE double precision")
+        ended = job(server, database)
+
+    assert ended.status == 78
+    assert 'run: ALTER TABLE "erp"."local_sale" ADD COLUMN "city" text, ALTER COLUMN "amount" TYPE numeric(14,2)' in (
+        ended.stderr
+    )
 
 
 def test_a_look_up_is_asked_for_once_however_many_want_it(tmp_path: Path) -> None:

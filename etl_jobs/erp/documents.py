@@ -1,9 +1,4 @@
-"""Documents that people pay: those that are paid are read once, the others again until they are.
-
-A run reads from the ERP what is unpaid or new, and what was unpaid in the warehouse and is paid now. These rows replace
-every unpaid one, in one transaction. So a run costs what is open, not what there is; and a document that was
-cancelled while it was unpaid goes.
-"""
+"""What to read of documents that people pay: those that are paid once, the others again until they are."""
 
 from __future__ import annotations
 
@@ -12,19 +7,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from psycopg import sql
-
 from etl_jobs.erp.lookups import LookUp, looked_up
-from etl_jobs.erp.session import erp_session
-from etl_jobs.sources.jsonrpc import Erp, Record
+from etl_jobs.sources.jsonrpc import Erp, Record, cleaner
 from etl_jobs.sources.paths import path_of
 from etl_jobs.sources.records import are_arrays, header, lines, rows_of
 from etl_jobs.sources.trail import Trail
-from etl_jobs.staging import copy_into, definitions
-from etl_jobs.warehouse import Session, connect, locked, prepare
-from etl_runner.job import report
+from etl_jobs.tables import Table
 
-SCHEMA = "erp"
 _IDS_AT_ONCE = 500
 _UNPAID = ["payment_state", "!=", "paid"]
 
@@ -46,47 +35,22 @@ class Documents:
     def types(self) -> dict[str, str]:
         return {name: kind for name, (kind, _) in self.columns.items()}
 
-
-def reload_unpaid(documents: Documents, *, wait: float = 60.0) -> None:
-    """Bring the target up to date over one connection to the ERP and one to the warehouse."""
-    name = f"{SCHEMA}.{documents.target}"
-    target = sql.Identifier(SCHEMA, documents.target)
-    with connect() as session:
-        prepare(session, SCHEMA)
-        with locked(session, name, wait=wait):
-            create = sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY (id))")
-            session.execute(create.format(target, definitions(documents.types)))
-            with erp_session() as erp:
-                rows = _stage(session, erp, documents, target)
-            deleted, inserted = _replace(session, target)
-            row = session.execute(sql.SQL("SELECT count(*) FROM {} WHERE NOT paid").format(target)).fetchone()
-    unpaid = row[0] if row else 0
-    report(table=name, rows=rows, deleted=deleted, inserted=inserted, unpaid=unpaid)
-    print(f"{name}: {rows:,} documents read, {deleted:,} rows replaced by {inserted:,}, {unpaid:,} unpaid")
+    @property
+    def table(self) -> Table:
+        """The target as a catalogue would declare it."""
+        return Table(
+            id=0,
+            name=self.target,
+            files=(),
+            columns=self.types,
+            key=("id",),
+            required=("paid",),
+            comment=f"{self.model} of the ERP. What is paid is read once.",
+        )
 
 
-def _stage(session: Session, erp: Erp, documents: Documents, target: sql.Identifier) -> int:
-    """What is to be replaced, in a table that only this session sees."""
-    staged = sql.Identifier("pg_temp", "staged")
-    session.execute(sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {})").format(staged, target))
-    open_ids = [n for (n,) in session.execute(sql.SQL("SELECT id FROM {} WHERE NOT paid").format(target))]
-    newest = session.execute(sql.SQL("SELECT coalesce(max(id), 0) FROM {}").format(target)).fetchone()
-    source = _DocumentSource(erp, documents, open_ids=open_ids, newest=newest[0] if newest else 0)
-    copy_into(session, staged, source, tuple(documents.columns))
-    return source.trail.records
-
-
-def _replace(session: Session, target: sql.Identifier) -> tuple[int, int]:
-    """Delete what is unpaid or was read again, insert what was read: how many of each."""
-    delete = sql.SQL("DELETE FROM {} WHERE NOT paid OR id IN (SELECT id FROM pg_temp.staged)")
-    with session.transaction():
-        deleted = session.execute(delete.format(target)).rowcount
-        inserted = session.execute(sql.SQL("INSERT INTO {} SELECT * FROM pg_temp.staged").format(target)).rowcount
-    return deleted, inserted
-
-
-class _DocumentSource:
-    """The documents to read now, as CSV text."""
+class DocumentSource:
+    """The documents to read now, as CSV text: what is unpaid or newer than `newest`, and those with `open_ids`."""
 
     delimiter, quote, escape, null, encoding = ",", '"', '"', "", "UTF8"
 
@@ -102,11 +66,12 @@ class _DocumentSource:
         partners = looked_up(self._erp, "res.partner", ["name", "country", "city"])
         companies = looked_up(self._erp, "res.company", ["name", "currency"])
         paths = [path_of(path) for _, path in self._documents.columns.values()]
-        arrays = are_arrays(self._documents.types)
+        types = self._documents.types
+        arrays, clean = are_arrays(types), [cleaner(kind) for kind in types.values()]
         yield header(self.columns())
         for page in self._pages():
             records = [_complete(record, partners, companies) for record in page]
-            block = lines(rows_of(records, paths), arrays)
+            block = lines(rows_of(records, paths, clean=clean), arrays)
             self.trail.add(block, records=len(records))
             yield block
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from etl_jobs.command import run
-from etl_jobs.erp.documents import Documents, reload_unpaid
+from etl_jobs.erp.documents import Documents
+from etl_jobs.erp.reload import load_documents
 
 IMPORT_PURCHASES = Documents(
     model="purchase.order",
@@ -36,7 +37,7 @@ IMPORT_PURCHASES = Documents(
 
 
 def main() -> None:
-    reload_unpaid(IMPORT_PURCHASES)
+    load_documents(IMPORT_PURCHASES, "Load purchases from abroad.")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from etl_jobs.command import run
-from etl_jobs.erp.documents import Documents, reload_unpaid
+from etl_jobs.erp.documents import Documents
+from etl_jobs.erp.reload import load_documents
 
 LOCAL_PURCHASES_DUE = Documents(
     model="account.move.line",
@@ -29,7 +30,7 @@ LOCAL_PURCHASES_DUE = Documents(
 
 
 def main() -> None:
-    reload_unpaid(LOCAL_PURCHASES_DUE)
+    load_documents(LOCAL_PURCHASES_DUE, "Load purchases at home by due date.")
 
 
 if __name__ == "__main__":

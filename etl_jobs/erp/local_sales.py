@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from etl_jobs.command import run
-from etl_jobs.erp.documents import Documents, reload_unpaid
+from etl_jobs.erp.documents import Documents
+from etl_jobs.erp.reload import load_documents
 
 LOCAL_SALES = Documents(
     model="sale.order",
@@ -37,7 +38,7 @@ LOCAL_SALES = Documents(
 
 
 def main() -> None:
-    reload_unpaid(LOCAL_SALES)
+    load_documents(LOCAL_SALES, "Load sales at home.")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def looked_up(erp: Erp, model: str, fields: Sequence[str], *, env: Mapping[str, 
 
 def _once(path: Path, ask: Callable[[], LookUp]) -> LookUp:
     """What the file holds; the first process to come asks and writes it, the others wait for it."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with _only_one(path.with_suffix(".lock")):
         if not path.exists():
             _write(path, ask())

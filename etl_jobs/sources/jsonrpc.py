@@ -90,12 +90,15 @@ class Erp:
         return answer["result"]
 
     def _failed(self, error: Any) -> JobError:
-        details = error.get("data") or {} if isinstance(error, dict) else {}
-        name, said = str(details.get("name", "")), str(details.get("message") or error)
+        error = error if isinstance(error, dict) else {"message": str(error)}
+        details = error["data"] if isinstance(error.get("data"), dict) else {}
+        name, said = str(details.get("name", "")), str(details.get("message") or error.get("message") or "no reason")
         read = self._client.read()
         message = f"the source {self._client.name} failed{f' after {read} were read' if read else ''}: {shown(said)}"
         if name.endswith(_LOGIN):
             return MisconfiguredError(message, hint="check the user's rights")
+        if name.endswith("OperationalError") and "does not exist" in said:
+            return MisconfiguredError(message, hint=f"is {self._database!r} the database's name?")
         return UnavailableError(message) if name.endswith(_PASSING) else DataRejectedError(message)
 
 
@@ -132,7 +135,7 @@ class JsonRpcSource:
 
     def blocks(self) -> Iterator[bytes]:
         self._trail = Trail("record")
-        arrays, clean = are_arrays(self._columns), [_cleaner(kind) for kind in self._columns.values()]
+        arrays, clean = are_arrays(self._columns), [cleaner(kind) for kind in self._columns.values()]
         yield header(self._columns)
         with self._client() as client:
             erp = Erp(client, self._url, **self._login)
@@ -154,8 +157,10 @@ class JsonRpcSource:
         return Client(self.name, patience=self._patience, read=lambda: str(self._trail) if self._trail.records else "")
 
 
-def _cleaner(kind: str) -> Callable[[Any], Any]:
-    """These servers write every missing value as false; only in a boolean column it is a value."""
+def cleaner(kind: str) -> Callable[[Any], Any]:
+    """What makes a value fit for a column of this type: these servers write every missing one as false; only in a
+    boolean column it is a value.
+    """
     if kind.lower() in ("boolean", "bool"):
         return lambda value: value
     return lambda value: None if value is False else value

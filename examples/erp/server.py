@@ -165,7 +165,10 @@ def _next(record: Record, terms: list[Any]) -> bool:
 
 
 class Server(ThreadingHTTPServer):
-    """The ERP on a port. `asked` counts calls by model and method; every `trouble`-th request is answered with 503."""
+    """The ERP on a port. `asked` counts calls by model and method, `connections` who connected.
+
+    Every `trouble`-th request is answered with 503.
+    """
 
     daemon_threads = True
 
@@ -173,12 +176,16 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.data, self.password, self.trouble = data, password, trouble
         self.asked: Counter[str] = Counter()
-        self.requests = 0
+        self.requests = self.connections = 0
         self.lock = threading.Lock()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/jsonrpc"
+
+    def process_request(self, *request: Any) -> None:
+        self.connections += 1
+        super().process_request(*request)
 
     def handle_error(self, *_: object) -> None:
         """Clients may hang up."""
