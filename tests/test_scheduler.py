@@ -10,6 +10,7 @@ from etl_runner.scheduler import Scheduler
 from tests.support.hand import Hand
 from tests.support.plans import job, plan
 
+
 def test_a_job_that_found_nothing_to_do_is_cached_and_as_good_as_succeeded() -> None:
     hand = Hand(plan(job("a"), job("b", "a")))
 
