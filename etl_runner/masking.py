@@ -129,14 +129,8 @@ class MaskedStream:
         return b"".join(parts)
 
     def _secret(self) -> list[tuple[int, int]]:
-        """The stretches that are covered by occurrences, in order."""
-        merged: list[tuple[int, int]] = []
-        for start, stop in sorted(occurrence for form in self._forms for occurrence in _find(self._known, form)):
-            if merged and start < merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
-            else:
-                merged.append((start, stop))
-        return merged
+        """The occurrences, in order; some overlap."""
+        return sorted(occurrence for form in self._forms for occurrence in _find(self._known, form))
 
     def _certain(self) -> int:
         """The length of what is known without the longest end that may be the beginning of a form."""

@@ -1,32 +1,17 @@
 """Small mistakes in the scheduler that its tests must notice: `python -m tests.mutants [TEST FILE …]`.
 
-Each mutant is the source with one text (which occurs exactly once) replaced. All of them run against the
-scheduler's tests in a copy of the tree; the exit status is 0 if the tests pass untouched and fail for every mutant.
+All of them run against the scheduler's tests; the exit status is 0 if these pass untouched and fail for every mutant.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import NamedTuple
 
-ROOT = Path(__file__).parent.parent
+from tests.support.mutation import Mutant, check
+
 TESTS = ("tests/test_scheduler.py", "tests/test_simulate.py", "tests/test_scheduler_properties.py")
-PASSED, FAILED = 0, 1
-PATIENCE = "30"  # seconds for one test: a mutant may loop for ever
-
-
-class Mutant(NamedTuple):
-    name: str
-    module: str
-    old: str
-    new: str
-
+OPTIONS = ("-n", "0", "--timeout", "30", "-k", "not hundred_thousand")  # a mutant may loop for ever
 
 SCHEDULER = [
     (
@@ -140,171 +125,118 @@ SCHEDULER = [
     ("retries after the run was stopped", " and not self._is_halted(task)\n", "\n"),
 ]
 OTHERS = [
-    Mutant(
+    (
         "smaller first where longest was asked",
         "scheduler/task",
         "rank=(-remaining[index], index)",
         "rank=(remaining[index], index)",
     ),
-    Mutant(
+    (
         "later jobs first among equals",
         "scheduler/task",
         "rank=(-remaining[index], index)",
         "rank=(-remaining[index], -index)",
     ),
-    Mutant("needs are not counted", "scheduler/task", "len(graph.needs[index]) + 1", "1"),
-    Mutant("pools are free", "scheduler/task", "job.pools.items()", "()"),
-    Mutant("one worker too many", "scheduler/admission", "self._free = workers", "self._free = workers + 1"),
-    Mutant(
+    ("needs are not counted", "scheduler/task", "len(graph.needs[index]) + 1", "1"),
+    ("pools are free", "scheduler/task", "job.pools.items()", "()"),
+    ("one worker too many", "scheduler/admission", "self._free = workers", "self._free = workers + 1"),
+    (
         "a full pool stops everybody",
         "scheduler/admission",
         "                continue\n            heappop",
         "                return None\n            heappop",
     ),
-    Mutant(
+    (
         "only the first pool is looked at",
         "scheduler/admission",
         "for pool, places in demand if self",
         "for pool, places in demand[:1] if self",
     ),
-    Mutant(
+    (
         "one place too many in a pool",
         "scheduler/admission",
         "self._room[pool] < places",
         "self._room[pool] < places - 1",
     ),
-    Mutant(
+    (
         "one place is always left free",
         "scheduler/admission",
         "self._room[pool] < places",
         "self._room[pool] <= places",
     ),
-    Mutant("places are not taken", "scheduler/admission", "self._room[pool] -= places", "pass"),
-    Mutant("places are not given back", "scheduler/admission", "self._room[pool] += places", "pass"),
-    Mutant(
+    ("places are not taken", "scheduler/admission", "self._room[pool] -= places", "pass"),
+    ("places are not given back", "scheduler/admission", "self._room[pool] += places", "pass"),
+    (
         "a line waits for more room than it needs",
         "scheduler/admission",
         "parked[0][0] <= self._room",
         "parked[0][0] < self._room",
     ),
-    Mutant("parked jobs outlive a stop", "scheduler/admission", "            parked.clear()\n", "            pass\n"),
-    Mutant("parked jobs are forgotten", "scheduler/admission", "line.parked = False", "pass"),
-    Mutant("the rest of a line is forgotten", "scheduler/admission", "if line.ready:\n", "if False:\n"),
-    Mutant(
+    ("parked jobs outlive a stop", "scheduler/admission", "            parked.clear()\n", "            pass\n"),
+    ("parked jobs are forgotten", "scheduler/admission", "line.parked = False", "pass"),
+    ("the rest of a line is forgotten", "scheduler/admission", "if line.ready:\n", "if False:\n"),
+    (
         "a better job behind others is not seen",
         "scheduler/admission",
         "line.ready[0] == rank:",
         "len(line.ready) == 1:",
     ),
-    Mutant("a path is only as long as its job", "scheduler/graph", "remaining[index] += max(", "0 * max("),
-    Mutant("the shortest way counts", "scheduler/graph", "max((remaining[d]", "min((remaining[d]"),
-    Mutant(
+    ("a path is only as long as its job", "scheduler/graph", "remaining[index] += max(", "0 * max("),
+    ("the shortest way counts", "scheduler/graph", "max((remaining[d]", "min((remaining[d]"),
+    (
         "the exit status wins over the timeout",
         "scheduler/verdict",
         "if stop in (StopReason.TIMEOUT, StopReason.RUN_TIMEOUT):",
         "if stop in (StopReason.TIMEOUT, StopReason.RUN_TIMEOUT) and exited.exit != 0:",
     ),
-    Mutant(
+    (
         "the run's timeout cancels",
         "scheduler/verdict",
         "(StopReason.TIMEOUT, StopReason.RUN_TIMEOUT)",
         "(StopReason.TIMEOUT,)",
     ),
-    Mutant(
+    (
         "the exit status wins over the stop",
         "scheduler/verdict",
         "    if stop is not None:\n        return Outcome.C",
         "    if stop is not None and exited.exit:\n        return Outcome.C",
     ),
-    Mutant("rejected data is tried again", "scheduler/verdict", "(65, 78)", "(78,)"),
-    Mutant(
+    ("rejected data is tried again", "scheduler/verdict", "(65, 78)", "(78,)"),
+    (
         "what cannot start is tried again",
         "scheduler/verdict",
         "    if exited.error and not exited.lost:\n        return False\n",
         "",
     ),
-    Mutant("timeouts are always tried again", "scheduler/verdict", 'retry.on is None or "timeout" in retry.on', "True"),
-    Mutant(
+    ("timeouts are always tried again", "scheduler/verdict", 'retry.on is None or "timeout" in retry.on', "True"),
+    (
         "signals are never tried again",
         "scheduler/verdict",
         'return retry.on is None or "signal" in retry.on',
         "return False",
     ),
-    Mutant("the first delay is already longer", "scheduler/verdict", "(attempt - 1)", "attempt"),
-    Mutant(
+    ("the first delay is already longer", "scheduler/verdict", "(attempt - 1)", "attempt"),
+    (
         "delays have no cap",
         "scheduler/verdict",
         "delay = min(retry.delay * retry.factor ** (attempt - 1), cap)",
         "delay = retry.delay * retry.factor ** (attempt - 1)",
     ),
-    Mutant("a lost attempt is a failed one", "scheduler/verdict", "return Outcome.LOST", "return Outcome.FAILED"),
-    Mutant("jitter shortens", "scheduler/verdict", "(1 + retry.jitter", "(1 - retry.jitter"),
-    Mutant("the forecast ends at the run's timeout", "simulate", ", timeout=None)", ")"),
-    Mutant(
+    ("a lost attempt is a failed one", "scheduler/verdict", "return Outcome.LOST", "return Outcome.FAILED"),
+    ("jitter shortens", "scheduler/verdict", "(1 + retry.jitter", "(1 - retry.jitter"),
+    ("the forecast ends at the run's timeout", "simulate", ", timeout=None)", ")"),
+    (
         "the forecast ignores the workers asked for",
         "simulate",
         "plan.workers if workers is None else workers",
         "plan.workers",
     ),
 ]
-MUTANTS = [Mutant(name, "scheduler/machine", old, new) for name, old, new in SCHEDULER] + OTHERS
-
-
-def main(tests: list[str]) -> int:
-    if spoilt := [m.name for m in MUTANTS if _source(ROOT, m).read_text().count(m.old) != 1]:
-        print("the text to replace does not occur exactly once:", *spoilt, sep="\n  ")
-        return 1
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        healthy = pool.submit(_run, None, tests)
-        results = dict(zip(MUTANTS, pool.map(lambda mutant: _run(mutant, tests), MUTANTS), strict=True))
-    if healthy.result() != PASSED:
-        print("the tests fail without any mutant")
-        return 1
-    alive = [mutant for mutant, status in results.items() if status != FAILED]
-    for mutant in alive:
-        print(f"alive: {mutant.name} ({mutant.module}.py, pytest status {results[mutant]})")
-    print(f"mutants killed {len(MUTANTS) - len(alive)}/{len(MUTANTS)}")
-    return 1 if alive else 0
-
-
-def _run(mutant: Mutant | None, tests: list[str]) -> int:
-    """pytest's exit status on a copy of the tree with this mutant in it."""
-    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-        tree = Path(folder)
-        _copy(tree)
-        if mutant is not None:
-            source = _source(tree, mutant)
-            source.write_text(source.read_text().replace(mutant.old, mutant.new))
-        options = ("-x", "-n", "0", "-p", "no:cacheprovider", "--timeout", PATIENCE, "-k", "not hundred_thousand")
-        return subprocess.run(
-            [sys.executable, "-B", "-m", "pytest", *options, *tests],
-            cwd=tree,
-            env={**os.environ, "PYTHONPATH": folder, "HYPOTHESIS_PROFILE": "quick"},
-            capture_output=True,
-            check=False,
-        ).returncode
-
-
-def _source(tree: Path, mutant: Mutant) -> Path:
-    return tree / "etl_runner" / f"{mutant.module}.py"
-
-
-def _copy(tree: Path) -> None:
-    """The pure floors and their tests: what a mutant needs to live."""
-    for pattern in (
-        "etl_runner/*.py",
-        "etl_runner/scheduler/*.py",
-        "tests/*.py",
-        "tests/support/*.py",
-        "tests/faults/*.py",  # conftest imports from it
-        "pyproject.toml",
-    ):
-        for path in ROOT.glob(pattern):
-            if not path.name.startswith("test_") or f"tests/{path.name}" in TESTS:
-                target = tree / path.relative_to(ROOT)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
+SOURCES = [(name, "scheduler/machine", old, new) for name, old, new in SCHEDULER] + OTHERS
+MUTANTS = [Mutant(name, f"{source}.py", old, new, TESTS) for name, source, old, new in SOURCES]
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:] or list(TESTS)))
+    wanted = [mutant._replace(tests=tuple(sys.argv[1:]) or mutant.tests) for mutant in MUTANTS]
+    quick = {"HYPOTHESIS_PROFILE": "quick"}
+    sys.exit(check(wanted, verdict="mutants killed", at_once=os.cpu_count() or 4, options=OPTIONS, env=quick))

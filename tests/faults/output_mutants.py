@@ -12,6 +12,7 @@ from tests.support.mutation import Mutant, check
 
 MASKING = "tests/test_masking.py"
 LOGS = "tests/test_logfile.py"
+PLANS = "tests/test_hiding.py"
 FILE = "tests/test_pipeline_secrets.py"
 STREAMS = "tests/test_streams.py"
 OUTPUT = "tests/faults/test_output.py::test_"
@@ -30,9 +31,8 @@ MUTANTS = [
     Mutant("nothing is held back", "masking.py", "return self._tell(self._certain())", "return self._tell(len(self._known))", (MASKING,)),
     Mutant("long beginnings are not held back", "masking.py", "if form.startswith(known[at:]):", "if False:", (MASKING,)),
     Mutant("short beginnings are not held back", "masking.py", "if n <= size and known[-n:] in self._beginnings", "if False", (MASKING,)),
-    Mutant("overlapping secrets are told twice", "masking.py", "if merged and start < merged[-1][1]:", "if False:", (MASKING,)),
+    Mutant("overlapping secrets are told twice", "masking.py", "            if start >= at or not self._is_masked:\n                parts", "            if True:\n                parts", (MASKING,)),
     Mutant("a secret behind its own beginning is missed", "masking.py", "at = known.find(form, at + 1)", "at = known.find(form, at + len(form) * 2)", (MASKING,)),
-    Mutant("a mask over two chunks is told twice", "masking.py", "if start >= at or not self._is_masked:", "if True:", (MASKING,)),
     Mutant("pauses show whole beginnings", "masking.py", "if len(self._known) > MOST_SHOWN_EARLY or not", "if not", (MASKING,)),
     Mutant("what was shown early is forgotten", "masking.py", "self._told, self._is_masked = len(self._known), False", 'self._known = b""', (MASKING,)),
     Mutant("base64 has one alignment", "masking.py", "for before in range(3):", "for before in range(1):", (MASKING,)),
@@ -46,6 +46,14 @@ MUTANTS = [
     Mutant("URLs have no passwords", "secrecy.py", "found = {password for user, password in _AUTHORITY.findall(value) if password != user}", "found = set()", (MASKING,)),
     Mutant("patterns know no passwords", "secrecy.py", "return bool(_NAMES.search(name)) or", "return", (MASKING,)),
     Mutant("short words are masked", "secrecy.py", "if len(secret) >= least", "if secret", (MASKING,)),
+    Mutant("commands are remembered with their secrets", "hiding.py", "argv=tuple(map(masker.text, job.argv))", "argv=job.argv", (PLANS,)),
+    Mutant("plans are remembered with their secrets", "cli/launch.py", "hidden(plan, masker)", "plan", (PLANS,)),
+    Mutant("plans are shown with their secrets", "cli/plan.py", "    plan = hidden(plan, masker_of(", "    hidden(plan, masker_of(", (PLANS,)),
+    Mutant("parameters have no secrets", "hiding.py", "| set(plan.params.items())", "", (PLANS,)),
+    Mutant("commands have no secrets of their own", "hiding.py", "variables |= variables_in(words)", "pass", (PLANS,)),
+    Mutant("a secret that is nowhere is run as a mask", "hiding.py", "if now is None or not _is_meant(", "if now is None or not (", (PLANS,)),
+    Mutant("what is hidden never comes back", "hiding.py", "return replace(job, argv=now.argv, cwd=now.cwd)", "return job", (PLANS,)),
+    Mutant("a secret parameter in a command is fine", "pipeline/job_texts.py", "        self._check_params(path, source)\n", "", (FILE,)),
     Mutant("a secret in a command is fine", "pipeline/job_texts.py", "if name in hidden or is_secret_name(name, named)", "if False", (FILE,)),
     Mutant("a variable made of a secret is none", "pipeline/job_texts.py", "or hidden & _variables(pieces):", "or False:", (FILE,)),
     Mutant("a password in a command is fine", "pipeline/job_texts.py", "            if _has_password(pieces):\n", "            if False:\n", (FILE,)),
@@ -60,12 +68,12 @@ MUTANTS = [
     Mutant("logs are not masked", "executors/keeper.py", "control.output, masker=self._masker)", "control.output)", (NOWHERE,)),
     Mutant("errors in logs are not masked", "executors/keeper.py", 'self._masker.text(_why(order, message["failed"]))', '_why(order, message["failed"])', (NOWHERE,)),
     Mutant("events are not masked", "journal.py", "event=self._masker.struct(event))", "event=event)", (NOWHERE,)),
-    Mutant("secrets of the file are not known", "cli/launch.py", "secrets_in(variables, plan.secrets)", "secrets_in(variables)", (NOWHERE,)),
-    Mutant("the environment's secrets are not known", "cli/launch.py", " | set(env.items())", "", (NOWHERE,)),
+    Mutant("secrets of the file are not known", "hiding.py", "secrets_in(variables, plan.secrets)", "secrets_in(variables)", (NOWHERE,)),
+    Mutant("the environment's secrets are not known", "hiding.py", "set(env.items()) | ", "", (NOWHERE,)),
     Mutant("the pipe is not drained", "executors/pipe.py", "            if not self._read():\n                break\n", "            break\n", (REST,)),
     Mutant("the limit of a job is not its log's", "environment.py", "        log_limit=job.log_limit,\n", "", (FLOOD,)),
     Mutant("closed descriptors stay closed", "cli/main.py", "    complete_streams()\n", "", (CLOSED,)),
-    Mutant("a summary that cannot be written is a crash", "cli/launch.py", "    except OSError as error:  # the exit status stays the run's\n", "    except ValueError as error:\n", (SUMMARY,)),
+    Mutant("a summary that cannot be written is a crash", "cli/ending.py", "    except OSError as error:\n        silence", "    except ValueError as error:\n        silence", (SUMMARY,)),
     Mutant("an answer that cannot be written is a crash", "cli/main.py", "error.errno not in _CANNOT_WRITE:", "True:", (ANSWER,)),
     Mutant("an error nobody hears has another status", "cli/main.py", "            with suppress(OSError):  # nobody", "            if True:  # nobody", (ERROR,)),
     Mutant("what cannot be written stays", "streams.py", "        os.dup2(null, stream.fileno())\n", "", (STREAMS,)),

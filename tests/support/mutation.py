@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -25,15 +25,25 @@ class Mutant(NamedTuple):
     tests: tuple[str, ...]
 
 
-def check(mutants: Sequence[Mutant], *, verdict: str, at_once: int = 4) -> int:
-    """Run each mutant against its tests, and all the tests without any; print `VERDICT N/N`. The exit status."""
+def check(
+    mutants: Sequence[Mutant],
+    *,
+    verdict: str,
+    at_once: int = 4,
+    options: Sequence[str] = (),
+    env: Mapping[str, str] = {},
+) -> int:
+    """Run each mutant against its tests, and all the tests without any; print `VERDICT N/N`. The exit status.
+
+    `options` are more of pytest's, `env` more variables for it.
+    """
     if spoilt := [m.name for m in mutants if (ROOT / "etl_runner" / m.source).read_text().count(m.old) != 1]:
         print("the text to replace does not occur exactly once:", *spoilt, sep="\n  ")
         return 1
     every_test = tuple(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
     with ThreadPoolExecutor(max_workers=at_once) as pool:
-        healthy = pool.submit(_passes, None, every_test)
-        passed = list(pool.map(lambda mutant: _passes(mutant, mutant.tests), mutants))
+        healthy = pool.submit(_passes, None, every_test, options, env)
+        passed = list(pool.map(lambda mutant: _passes(mutant, mutant.tests, options, env), mutants))
     if not healthy.result():
         print("the tests fail without any mutant")
         return 1
@@ -44,7 +54,7 @@ def check(mutants: Sequence[Mutant], *, verdict: str, at_once: int = 4) -> int:
     return 1 if alive else 0
 
 
-def _passes(mutant: Mutant | None, tests: Sequence[str]) -> bool:
+def _passes(mutant: Mutant | None, tests: Sequence[str], more: Sequence[str], env: Mapping[str, str]) -> bool:
     """Whether the tests pass on a copy of the tree with this mutant in it."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         tree = Path(folder)
@@ -56,9 +66,9 @@ def _passes(mutant: Mutant | None, tests: Sequence[str]) -> bool:
             source.write_text(source.read_text().replace(mutant.old, mutant.new))
         options = ("-x", "-n", "1", "-p", "no:cacheprovider", "--timeout", "60")
         ended = subprocess.run(
-            [sys.executable, "-B", "-m", "pytest", *options, *tests],
+            [sys.executable, "-B", "-m", "pytest", *options, *more, *tests],
             cwd=tree,
-            env={**os.environ, "PYTHONPATH": folder},
+            env={**os.environ, "PYTHONPATH": folder, **env},
             capture_output=True,
             text=True,
             check=False,
