@@ -482,3 +482,12 @@ def test_a_signal_while_the_embedded_server_starts_is_obeyed_at_once(open_folder
     assert running.returncode == -number, errors
     assert "Traceback" not in errors
     assert not (open_folder / "ran").exists()
+
+
+def test_jobs_that_found_nothing_to_do_are_good_and_counted(tmp_path: Path) -> None:
+    text = '[jobs.a]\nshell = true\nrun = "echo cached=true >> $ETL_OUTPUT"\n[jobs.b]\nrun = "true"\nneeds = "a"\n'
+
+    ended = Project(tmp_path, text).run("all")
+
+    assert "OK  2 ok (1 cached) · 0 failed · 0 skipped" in ended.stdout
+    assert ended.returncode == 0

@@ -190,7 +190,7 @@ def _status(timeline: Timeline) -> tuple[str, str]:
 
 
 def tally(timeline: Timeline) -> list[str]:
-    """How many jobs ended how: `21 ok`, `1 failed`, `3 skipped`."""
+    """How many jobs ended how: `21 ok (2 cached)`, `1 failed`, `3 skipped`."""
     found = dict.fromkeys(Outcome, 0)
     forgiven = 0
     for track in timeline.tracks.values():
@@ -200,12 +200,14 @@ def tally(timeline: Timeline) -> list[str]:
             forgiven += 1
         else:
             found[track.finished.outcome] += 1
-    good = found[Outcome.SUCCEEDED] + found[Outcome.CACHED]
+    cached = found[Outcome.CACHED]
+    good = found[Outcome.SUCCEEDED] + cached
+    ok = f"{good:,} ok ({cached:,} cached)" if cached else f"{good:,} ok"
     order = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST, Outcome.CANCELLED, Outcome.SKIPPED)
     told = [(found[o], o.value) for o in order]
     told.insert(3, (forgiven, "optional failed"))
     if good == len(timeline.tracks):  # say of a good run what it did not have, too
-        return [f"{good:,} ok", "0 failed", "0 skipped"]
-    said = [f"{good:,} ok", *(f"{number:,} {word}" for number, word in told if number)]
+        return [ok, "0 failed", "0 skipped"]
+    said = [ok, *(f"{number:,} {word}" for number, word in told if number)]
     unknown = len(timeline.tracks) - timeline.over
     return [*said, *([f"{unknown:,} open"] if unknown else [])]
