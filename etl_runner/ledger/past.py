@@ -41,15 +41,17 @@ class JobPast(Struct, frozen=True, kw_only=True):
         return sum(end.outcome.is_failure for end in self.ends)
 
 
-def usual_seconds(ends: Iterable[JobEnd]) -> dict[str, float]:
-    """The median seconds of successes by job name, and by template for jobs without a past of their own."""
+def usual_seconds(successes: Iterable[tuple[str, str, float]]) -> dict[str, float]:
+    """The median seconds by job name, and by template for jobs without a past of their own.
+
+    A success is the name of a job, that of its template, and seconds.
+    """
     by_name: defaultdict[str, list[float]] = defaultdict(list)
     by_template: defaultdict[str, list[float]] = defaultdict(list)
-    for end in ends:
-        if end.outcome is Outcome.SUCCEEDED:
-            by_name[end.job].append(end.seconds)
-            by_template[end.template].append(end.seconds)
-    return {name: median(seconds) for name, seconds in {**by_template, **by_name}.items()}
+    for job, template, seconds in successes:
+        by_name[job].append(seconds)
+        by_template[template].append(seconds)
+    return {name: median(taken) for name, taken in {**by_template, **by_name}.items()}
 
 
 def matches(job: str, template: str, pattern: str) -> bool:
