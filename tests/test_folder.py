@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -31,11 +32,27 @@ def folder(tmp_path: Path) -> Path:
     return found
 
 
-def run_example(folder: Path, dsn: str, *words: str) -> tuple[int, list[dict[str, object]]]:
+@pytest.fixture(params=["when the file is read", "during the run"])
+def example(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The example's pipeline file, and what its README has in its place."""
+    project = tmp_path / "project"
+    shutil.copytree(EXAMPLE, project)
+    text = (project / "etl.toml").read_text()
+    during = 'matrix = { table = { job = "find", output = "tables" } }'
+    reading = 'matrix = { table = { command = "python -m etl_jobs.find tables.toml" } }'
+    assert during in text
+    assert reading in (project / "README.md").read_text()
+    if request.param != "during the run":
+        find = text[text.index("[jobs.find]") : text.index("[jobs.table]")]
+        (project / "etl.toml").write_text(text.replace(find, "").replace(during, reading))
+    return project / "etl.toml"
+
+
+def run_example(example: Path, folder: Path, dsn: str, *words: str) -> tuple[int, list[dict[str, object]]]:
     """The exit status of the example and its events."""
-    env = clean_env(DATABASE_URL=dsn, ETL_HOME=str(folder.parent / "home"), ETL_SOURCE=str(folder))
+    env = clean_env(DATABASE_URL=dsn, ETL_SOURCE=str(folder))
     ended = subprocess.run(
-        [*ETL_RUN, "all", "-c", EXAMPLE / "etl.toml", "-w", "4", "-o", "json", *words],
+        [*ETL_RUN, *(words or ("all",)), "-c", example, "-w", "4", "-o", "json"],
         cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert ended.returncode in (0, 1), ended.stdout + ended.stderr
@@ -43,9 +60,10 @@ def run_example(folder: Path, dsn: str, *words: str) -> tuple[int, list[dict[str
 
 
 def outcomes(events: list[dict[str, object]]) -> dict[str, list[object]]:
+    """Names of jobs by how they ended, but for the one that finds."""
     found: dict[str, list[object]] = {}
     for event in events:
-        if event["event"] == "job_finished":
+        if event["event"] == "job_finished" and event["job"] != "find":
             found.setdefault(str(event["outcome"]), []).append(event["job"])
     return found
 
@@ -59,10 +77,10 @@ def rows_of_all(dsn: str) -> int:
     return int(rows)
 
 
-def test_200_files_are_200_tables_and_a_second_run_changes_nothing(folder: Path, database: str) -> None:
-    status, events = run_example(folder, database)
+def test_200_files_are_200_tables_and_a_second_run_changes_nothing(folder: Path, example: Path, database: str) -> None:
+    status, events = run_example(example, folder, database)
     before = query(database, EVERYTHING.format("table_006"))
-    again, _ = run_example(folder, database)
+    again, _ = run_example(example, folder, database)
 
     assert (status, again) == (0, 0)
     assert len(outcomes(events)["succeeded"]) == FILES + 2
@@ -77,14 +95,37 @@ def test_200_files_are_200_tables_and_a_second_run_changes_nothing(folder: Path,
     assert query(database, "SELECT sum(inserted), sum(updated + deleted) FROM etl.load") == [(rows_of_all(database), 0)]
 
 
-def test_one_bad_file_is_one_failed_job(folder: Path, database: str) -> None:
+def test_one_bad_file_is_one_failed_job(folder: Path, example: Path, database: str) -> None:
     (folder / "table_077.csv").write_text("id,name\n1,a,too much\n")
-    status, events = run_example(folder, database)
+    status, events = run_example(example, folder, database)
 
     ended = outcomes(events)
     assert (status, ended["failed"], ended["skipped"]) == (1, ["table-table_077"], ["final"])
     assert len(ended["succeeded"]) == FILES - 1 + 1
     assert query(database, "SELECT count(*) FROM etl.load") == [(FILES - 1,)]
+
+
+def test_one_table_is_loaded_by_its_name_whatever_alphabet(tmp_path: Path, example: Path, database: str) -> None:
+    make(tmp_path / "in", "销售.csv", "客户.csv", "été 2.csv", "ete 2.csv", "it's;a.csv")
+    status, events = run_example(example, tmp_path / "in", database)
+    one, alone = run_example(example, tmp_path / "in", database, "job", "table", "--table", "客户")
+
+    jobs = ["cleanup", "final", "table-ete_2", "table-it_s_a", "table-été_2", "table-客户", "table-销售"]
+    assert (status, sorted(map(str, outcomes(events)["succeeded"]))) == (0, jobs)
+    assert query(database, 'SELECT * FROM raw."it\'s;a" UNION ALL SELECT * FROM raw."客户"') == [(1,), (1,)]
+    assert (one, outcomes(alone)) == (0, {"succeeded": ["table-客户"]})
+
+
+def test_files_that_clash_start_no_load(tmp_path: Path, example: Path, database: str) -> None:
+    make(tmp_path / "in", "a.csv", "a.csv.gz")
+    env = clean_env(DATABASE_URL=database, ETL_SOURCE=str(tmp_path / "in"))
+    ended = subprocess.run(
+        [*ETL_RUN, "all", "-c", example], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode in (1, 2)
+    assert "'a.csv' and 'a.csv.gz' are both table" in ended.stdout + ended.stderr
+    assert query(database, "SELECT to_regclass('etl.load'), to_regclass('raw.a')") == [(None, None)]
 
 
 def catalogue(folder: Path, *tables: str) -> Path:

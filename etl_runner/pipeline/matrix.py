@@ -13,7 +13,7 @@ from etl_runner.pipeline.file import SOURCES, MatrixSource
 LARGEST = 1_000_000
 SHORT_FORM = "item"
 _RANGE = re.compile(r"(\d+)\.\.(\d+)(?:\.\.(\d+))?")
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_UNSAFE = re.compile(r"[^\w.-]+")
 
 Values = str | list[str | int] | MatrixSource
 LONGEST_NAME = 200
@@ -82,8 +82,8 @@ def _known(key: str, values: tuple[str, ...] | Output, reported: Callable[[Outpu
 def add_copy(copies: dict[str, Copy], job: str, params: dict[str, str]) -> None:
     """Add the copy with these values by its name; raises MatrixError where the name is taken or too long."""
     copy = Copy(name=copy_name(job, params), params=params)
-    if len(copy.name) > LONGEST_NAME:
-        raise MatrixError(f"the name {copy.name[:40]}… is longer than {LONGEST_NAME} characters")
+    if len(copy.name.encode()) > LONGEST_NAME:
+        raise MatrixError(f"the name {copy.name[:40]}… is longer than {LONGEST_NAME} bytes")
     if other := copies.get(copy.name):
         both = " and ".join("-".join(p.values()) for p in (other.params, params))
         raise MatrixError(f"{both} give the same name {copy.name!r}", cure="use other values")
@@ -132,5 +132,5 @@ def combinations(matrix: Mapping[str, tuple[str, ...]]) -> list[dict[str, str]]:
 
 
 def copy_name(template: str, params: Mapping[str, str]) -> str:
-    """`table` and id=3 → `table-3`; what a file's name cannot hold becomes "_"."""
+    """`table` and id=3 → `table-3`; what is no letter or digit of any alphabet, nor ".", "_" or "-", becomes "_"."""
     return "-".join([template, *(_UNSAFE.sub("_", value) for value in params.values())])
