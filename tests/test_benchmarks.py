@@ -114,6 +114,12 @@ def test_the_help_names_every_bench() -> None:
     assert [name for name in (*BENCHES, *LOADS, *LONG) if name not in answer] == []
 
 
+def test_the_readme_says_what_every_bench_compares() -> None:
+    readme = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+
+    assert [name for name in (*BENCHES, *LOADS, *LONG) if f"| `{name}` | " not in readme] == []
+
+
 def test_a_bench_that_is_not_there_is_refused_with_those_that_are(temporary: Path) -> None:
     process = benchmarks(temporary, "copi")
 
