@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from etl_runner.errors import EtlError
-from etl_runner.events import Event, Record
+from etl_runner.events import Event, JobFinished, Record
 from etl_runner.masking import Masker
 
 
@@ -53,14 +53,20 @@ class Journal:
         self._waiting: list[Record] = []
         self._unwritten: list[Record] = []
         self._durable = False
+        self._unsafe: set[str] = set()  # jobs whose end may not be on the disk yet
         self._writing: asyncio.Task[None] | None = None
         self._error: Exception | None = None
 
-    async def take(self, events: Sequence[Event], *, durable: bool) -> None:
+    async def take(self, events: Sequence[Event], *, durable: bool, before: Iterable[str] = ()) -> None:
         """Write events; returns when they are safe if `durable`, else at once.
 
-        Raises the EtlError of this write, if it waited for it, or of an earlier one.
+        Durable it is also where something is about to happen that follows from the end of the jobs `before`, and one of
+        these is not on the disk yet. Raises the EtlError of this write, if it waited for it, or of an earlier one.
         """
+        self._unsafe.update(event.job for event in events if isinstance(event, JobFinished))
+        durable = durable or not self._unsafe.isdisjoint(before)
+        if durable and events:  # they are flushed, and all before them
+            self._unsafe.clear()
         self._waiting += map(self._record, events)
         self._durable = self._durable or durable
         if self._waiting and (self._writing is None or self._writing.done()):

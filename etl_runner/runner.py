@@ -184,9 +184,10 @@ class Runner:
 
     async def _record(self, events: Sequence[Event], *, launches: Sequence[Launch] = (), last: bool = False) -> None:
         """Have the ledger take the events, then start what they released."""
-        releases = any(launch.attempt > 1 or self._jobs[launch.job].needs for launch in launches)
+        causes = {need for launch in launches for need in self._jobs[launch.job].needs}
+        again = any(launch.attempt > 1 for launch in launches)
         try:
-            await self._journal.take(events, durable=releases or last)
+            await self._journal.take(events, durable=last or again, before=causes)
         except EtlError as error:
             self._lose_ledger(error)
         for launch in launches:

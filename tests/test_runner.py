@@ -219,6 +219,36 @@ async def test_the_ledger_failing_stops_the_run_and_is_told(tmp_path: Path) -> N
     assert isinstance(listener.records[-1].event, RunFinished)
 
 
+async def test_what_follows_from_an_end_waits_until_that_is_on_the_disk_and_only_once(tmp_path: Path) -> None:
+    class Disk:
+        """A memory that knows up to which record all is safe, and what had been written when it was."""
+
+        def __init__(self) -> None:
+            self.written: list[Event] = []
+            self.safe: list[int] = []
+
+        def append(self, records: Sequence[Record], *, durable: bool) -> None:
+            self.written += [record.event for record in records]
+            if durable:
+                self.safe.append(len(self.written))
+
+    after = [shell(f"b{n}", "true", needs=("a",)) for n in range(8)]
+    plan = Plan(pipeline="test", jobs=(shell("a", "true"), *after, shell("c", "true", needs=("b7",))), workers=1)
+    disk = Disk()
+    runner = Runner(
+        plan, run=1, about=about(), scheduler=Scheduler(plan), executor=LocalExecutor(), memory=disk,
+        sinks=[], home=Home(tmp_path), env=os.environ,
+    )  # fmt: skip
+
+    await runner.run()
+
+    ended = {event.job: at for at, event in enumerate(disk.written) if isinstance(event, JobFinished)}
+    started = {event.job: at for at, event in enumerate(disk.written) if isinstance(event, AttemptStarted)}
+    for name, need in [("c", "b7"), *((one.name, "a") for one in after)]:
+        assert any(ended[need] < safe <= started[name] for safe in disk.safe), name
+    assert len(set(disk.safe)) == 3  # the ends of a and b7, and the run's
+
+
 def about() -> RunStarted:
     return RunStarted(pipeline="test", profile="", workers=4, jobs=2, by="me", command=(), config="", pid=1)
 
