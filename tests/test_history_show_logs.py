@@ -250,6 +250,23 @@ def test_an_unknown_run_is_wrong_use(home: Home, arguments: list[str]) -> None:
     assert json.loads(etl_run(home, *arguments, "-o", "json").stderr)["error"] == "usage"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["history", "--limit"], ["show"], ["retry"], ["stop"], ["logs", "marts", "--run"],
+        ["logs", "marts", "--attempt"], ["all", "-w"],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("number", ["0", "9" * 30, "٣"])
+def test_a_number_that_nobody_means_is_wrong_use(home: Home, words: list[str], number: str) -> None:
+    past_run(home, NIGHTLY)
+
+    with command(home, *words, number) as process:
+        _, said = process.communicate(timeout=30)
+
+    assert (process.returncode, b"Traceback" in said) == (2, False)
+
+
 def test_a_damaged_ledger_is_said_and_not_a_traceback(home: Home) -> None:
     home.folder.mkdir()
     home.ledger.write_text("nonsense " * 1000)

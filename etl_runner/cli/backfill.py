@@ -10,7 +10,7 @@ import msgspec
 
 from etl_runner.cli.context import Opened, open_pipeline
 from etl_runner.cli.exclusive import IfRunning, if_running_option
-from etl_runner.cli.options import Settings, common_options
+from etl_runner.cli.options import Number, Settings, common_options
 from etl_runner.errors import UsageError
 from etl_runner.intervals import By, intervals, over_intervals, without
 from etl_runner.model import Job, Plan
@@ -40,7 +40,7 @@ class Day(click.ParamType[date]):
 @click.option("--newest-first", is_flag=True, help="Begin with the last interval.")
 @click.option("--one-at-a-time", is_flag=True, help="An interval starts when the one before it has succeeded.")
 @click.option("--again", is_flag=True, help="Also the intervals that have succeeded before.")
-@click.option("-w", "--workers", type=click.IntRange(min=1), envvar="ETL_RUN_WORKERS", help="Jobs at once.")
+@click.option("-w", "--workers", type=Number(), envvar="ETL_RUN_WORKERS", help="Jobs at once.")
 @click.option("--dry-run", is_flag=True, envvar="ETL_RUN_DRY_RUN", help="Show the plan, run nothing.")
 @if_running_option
 @common_options

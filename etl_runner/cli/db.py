@@ -43,7 +43,10 @@ def url(settings: Settings) -> None:
         click.echo("The embedded server goes on until: etl-run db stop", err=True)
 
 
-@db.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@db.command(
+    short_help="Run psql in the warehouse.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PSQL ARGUMENTS]…")
 @click.pass_context
 def psql(context: click.Context, arguments: tuple[str, ...]) -> None:

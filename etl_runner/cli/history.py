@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from etl_runner.cli.context import find_home
-from etl_runner.cli.options import Settings, common_options
+from etl_runner.cli.options import Number, Settings, common_options
 
 if TYPE_CHECKING:
     from etl_runner.ledger import LedgerReader
@@ -19,7 +19,7 @@ RUNS_OF_A_JOB = 30
 
 @click.command()
 @click.argument("job", required=False)
-@click.option("--limit", type=click.IntRange(min=1), help="How many runs (default: 20, of a job 30).")
+@click.option("--limit", type=Number(), help="How many runs (default: 20, of a job 30).")
 @common_options
 def history(settings: Settings, job: str | None, limit: int | None) -> None:
     """List past runs, or the past of JOB: a job, a template (for all its jobs) or a glob."""

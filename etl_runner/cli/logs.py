@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from etl_runner.cli.context import find_home
-from etl_runner.cli.options import Settings, common_options
+from etl_runner.cli.options import Number, Settings, common_options
 from etl_runner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("job")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
-@click.option("--run", type=click.IntRange(min=1), metavar="N", help="Of this run (default: the last that has it).")
-@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Only this attempt (default: all of them).")
+@click.option("--run", type=Number(), metavar="N", help="Of this run (default: the last that has it).")
+@click.option("--attempt", type=Number(), metavar="N", help="Only this attempt (default: all of them).")
 @common_options
 def logs(settings: Settings, job: str, follow: bool, run: int | None, attempt: int | None) -> int:
     """Print the log of JOB: a job, or a template or glob for all its jobs.

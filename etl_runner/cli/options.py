@@ -8,8 +8,21 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import click
 
+HIGHEST = 10**9
 Output = Literal["text", "json"]
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Number(click.ParamType[int]):
+    """A whole number from 1 on, none that nobody means."""
+
+    name = "n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdecimal() and 0 < int(text) <= HIGHEST):
+            self.fail(f"expected a whole number from 1 on, got {text!r}", param, ctx)
+        return int(text)
 
 
 class Settings(NamedTuple):

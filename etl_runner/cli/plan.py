@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import click
 
 from etl_runner.cli.context import Opened, open_pipeline
-from etl_runner.cli.options import Settings, common_options
+from etl_runner.cli.options import Number, Settings, common_options
 from etl_runner.cli.plan_options import Pairs, Seconds, unique
 from etl_runner.model import Plan
 
@@ -20,7 +20,7 @@ FORMATS = ("tree", "mermaid", "dot", "json")
 @click.option("--format", "form", type=click.Choice(FORMATS), envvar="ETL_RUN_FORMAT", help="How to draw it.")
 @click.option("--only", multiple=True, metavar="WHAT", envvar="ETL_RUN_ONLY", help="Phases, jobs, tags or globs.")
 @click.option("--skip", multiple=True, metavar="WHAT", envvar="ETL_RUN_SKIP", help="The same, left out.")
-@click.option("-w", "--workers", type=click.IntRange(min=1), envvar="ETL_RUN_WORKERS", help="Jobs at once.")
+@click.option("-w", "--workers", type=Number(), envvar="ETL_RUN_WORKERS", help="Jobs at once.")
 @click.option("--timeout", type=Seconds(), envvar="ETL_RUN_TIMEOUT", help="Time limit of each job.")
 @click.option("--param", "params", type=Pairs(), multiple=True, metavar="K=V", help="A value for {K}.")
 @common_options

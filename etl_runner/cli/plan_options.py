@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from etl_runner.cli.options import Number
 from etl_runner.errors import UsageError
 
 
@@ -42,7 +43,7 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that shape a plan, shared by `all`, `job` and `plan`."""
     for option in reversed(
         (
-            click.option("-w", "--workers", type=click.IntRange(min=1), envvar="ETL_RUN_WORKERS", help="Jobs at once."),
+            click.option("-w", "--workers", type=Number(), envvar="ETL_RUN_WORKERS", help="Jobs at once."),
             click.option("--timeout", type=Seconds(), envvar="ETL_RUN_TIMEOUT", help="Time limit of each job."),
             click.option("--param", "params", type=Pairs(), multiple=True, metavar="K=V", help="A value for {K}."),
             click.option("--dry-run", is_flag=True, envvar="ETL_RUN_DRY_RUN", help="Show the plan, run nothing."),

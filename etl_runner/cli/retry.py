@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from etl_runner.cli.context import Opened, find_config, open_pipeline
 from etl_runner.cli.exclusive import IfRunning, exclusive, if_running_option, note
-from etl_runner.cli.options import Settings, common_options
+from etl_runner.cli.options import Number, Settings, common_options
 from etl_runner.errors import RunLockedError, UsageError
 from etl_runner.model import Plan
 
@@ -26,9 +26,9 @@ class Left(NamedTuple):
 
 
 @click.command()
-@click.argument("run", type=click.IntRange(min=1), required=False)
+@click.argument("run", type=Number(), required=False)
 @click.option("--from", "origins", multiple=True, metavar="JOB", help="Also this job, and all that needs it.")
-@click.option("-w", "--workers", type=click.IntRange(min=1), envvar="ETL_RUN_WORKERS", help="Jobs at once.")
+@click.option("-w", "--workers", type=Number(), envvar="ETL_RUN_WORKERS", help="Jobs at once.")
 @click.option("--dry-run", is_flag=True, envvar="ETL_RUN_DRY_RUN", help="Show the plan, run nothing.")
 @if_running_option
 @common_options

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from etl_runner.cli.context import find_home
-from etl_runner.cli.options import Settings, common_options
+from etl_runner.cli.options import Number, Settings, common_options
 from etl_runner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def show(settings: Settings, run: str | None, job: str | None, everything: bool)
 def _parse(run: str | None, job: str | None) -> tuple[int | None, str | None]:
     """RUN and JOB; a single word that is no number is a JOB."""
     if run is None or run.isdecimal():
-        return (int(run) if run else None), job
+        return (Number().convert(run, None, None) if run else None), job
     if job is None:
         return None, run
     raise UsageError(f"a run is a number, not {run!r}", hint="list them: etl-run history")

@@ -13,7 +13,7 @@ import click
 
 from etl_runner.cli.context import find_home
 from etl_runner.cli.exclusive import note
-from etl_runner.cli.options import Settings, common_options
+from etl_runner.cli.options import Number, Settings, common_options
 from etl_runner.errors import EtlError, UsageError
 from etl_runner.events import StopReason, StopRequested
 from etl_runner.paths import Home
@@ -27,7 +27,7 @@ PATIENCE = 10.0  # seconds to see that the first request arrived, before the sec
 
 
 @click.command()
-@click.argument("run", type=click.IntRange(min=1), required=False)
+@click.argument("run", type=Number(), required=False)
 @click.option("--now", is_flag=True, help="Do not wait for the jobs' grace: kill them.")
 @common_options
 def stop(settings: Settings, run: int | None, now: bool) -> None:

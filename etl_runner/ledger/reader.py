@@ -204,7 +204,8 @@ class LedgerReader:
         if last is None:
             return UsageError("there are no runs yet", hint="start one: etl-run all")
         first = self._rows("SELECT min(id) FROM run")[0][0]
-        return UsageError(f"there is no run {run}", hint=f"choose from {first} to {last}: etl-run history")
+        runs = f"the only one is {last}" if first == last else f"choose from {first} to {last}"
+        return UsageError(f"there is no run {run}", hint=f"{runs}: etl-run history")
 
     def _unreadable(self, run: int, error: Exception) -> LedgerError:
         return LedgerError(

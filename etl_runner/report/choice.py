@@ -29,7 +29,8 @@ def choose_jobs(plan: Plan, name: str, *, run: int) -> list[Job]:
         return exact
     if found := [job for job in plan.jobs if matches(job.name, job.template, name)]:
         return found
-    raise unknown_job(name, known=[n for job in plan.jobs for n in (job.template, job.name)], where=f"in run {run}")
+    known = [*(job.template for job in plan.jobs), *(job.name for job in plan.jobs)]
+    raise unknown_job(name, known=known, where=f"in run {run}")
 
 
 def choose_only(plan: Plan, name: str, *, run: int) -> list[Job]:
