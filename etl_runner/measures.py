@@ -14,8 +14,9 @@ _NUMBERS = ("load",)  # tell which one, not how many
 
 
 def line(values: Mapping[str, Metric], *, dot: str = "·") -> str:
-    """What a job reported, in one line."""
-    return f" {dot} ".join(notes(values))
+    """All that a job reported but zeros, in one line; what tells which one, and not how many, at the end."""
+    numbers = [f"{name} {number}" for name, number in _numbers(values, _NUMBERS)]
+    return f" {dot} ".join([*notes(values), *numbers])
 
 
 def notes(values: Mapping[str, Metric]) -> list[str]:
@@ -23,7 +24,8 @@ def notes(values: Mapping[str, Metric]) -> list[str]:
 
     Texts stand without their names; zeros other than rows and measured seconds are left out.
     """
-    rest = [name for name in values if name not in ("rows", *TROUBLES, *CHANGES)]
+    known = {"rows", *(name for name, _ in _numbers(values, (*TROUBLES, *CHANGES, *_NUMBERS)))}
+    rest = [name for name in values if name not in known]
     said = sorted(rest, key=lambda name: _weight(name, values[name]))
     told = [_metric("rows", values["rows"])] if "rows" in values else []
     told += [*troubles(values), *_changes(values), *(_metric(name, values[name]) for name in said)]
@@ -58,7 +60,7 @@ def _counted(number: int, one: str, many: str) -> str:
 
 
 def _weight(name: str, value: Metric) -> int:
-    kinds = (isinstance(value, str), isinstance(value, int) and name not in ("bytes", *_NUMBERS), name == "bytes", True)
+    kinds = (isinstance(value, str), isinstance(value, int) and name != "bytes", name == "bytes", True)
     return kinds.index(True)
 
 
@@ -73,8 +75,6 @@ def _metric(name: str, value: Metric) -> str:
             return clean(value)
         case int() if name == "bytes":
             return size(value) if value else ""
-        case int() if name in _NUMBERS:
-            return f"{word} {value}"
         case int():
             return f"{value:,} {word}" if (value and name not in _TOTALS) or name == "rows" else ""
         case float():

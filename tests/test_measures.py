@@ -24,6 +24,7 @@ LOADED: dict[str, Metric] = {
         ({"bytes": 454_938, "copy_seconds": 0.31, "updated": 7}, ["7 updated", "454.9 kB"]),
         ({"full_load": True, "dry": False}, ["full load"]),
         ({"note": "\x1b[31mred"}, ["red"]),
+        ({"load": "full", "warnings": "some", "deleted": True}, ["full", "some", "deleted"]),
         ({}, []),
     ],
 )
@@ -43,10 +44,12 @@ def test_a_report_in_few_words_the_most_telling_first(values: dict[str, Metric],
         ({"updated": None}, []),
     ],
 )
-def test_a_load_tells_rows_then_trouble_then_changes_and_its_number_last(
+def test_a_load_tells_rows_then_trouble_then_changes_and_its_number_only_among_all_there_is(
     changes: dict[str, Metric], texts: list[str]
 ) -> None:
-    assert measures.notes(LOADED | changes) == ["56,864 rows", *texts, "local_sale_line", "1.7 MB", "load 19"]
+    told = ["56,864 rows", *texts, "local_sale_line", "1.7 MB"]
+    assert measures.notes(LOADED | changes) == told
+    assert measures.line(LOADED | changes) == " · ".join([*told, "load 19"])
 
 
 def test_of_nothing_nothing_is_unchanged() -> None:

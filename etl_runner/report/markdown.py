@@ -75,7 +75,11 @@ def _row(track: Track) -> str:
     mark = _MARKS.of(track.outcome) if track.outcome else _MARKS.rest
     start = words.duration(track.start) if track.start is not None else ""
     time = words.duration(track.seconds) if track.tries else ""
-    said = measures.line(track.metrics) if track.outcome and track.outcome.is_good else _ending(track)
+    said = (
+        f" {_MARKS.dot} ".join(measures.notes(track.metrics))
+        if track.outcome and track.outcome.is_good
+        else _ending(track)
+    )
     cells = (mark, escaped(track.job.name), str(len(track.tries) or ""), start, time, escaped(said))
     return f"| {' | '.join(cells)} |"
 
