@@ -61,6 +61,7 @@ def test_documents_have_the_fields_the_docs_say(name: str, arguments: list[str],
         ("plan", ["plan"], '[phases]\nsub = {}\n[jobs.a]\nphase = "sub"\nrun = "true"\n'),
         ("check", ["check"], '[jobs.a]\nrun = "true"\n'),
         ("check, with problems", ["check"], '[jobs.a]\nrun = "true"\nned = 1\n'),
+        ("job --explain", ["job", "a", "--explain"], '[jobs.a]\nrun = "true"\nexplain = "-n"\n'),
         ("db url", ["db", "url"], ""),
         ("db stop", ["db", "stop"], ""),
     ],
@@ -79,6 +80,7 @@ def test_documents_about_the_file_and_the_warehouse_do_too(
 
 def test_every_document_has_its_version_and_an_example() -> None:
     tested = {"history", "history JOB", "show", "logs", "plan", "check", "check, with problems", "db url", "db stop"}
+    tested |= {"job --explain"}
 
     assert EXAMPLES.keys() == tested | {"stop"}  # stop needs a real run: tests/test_stop.py
     assert {example["version"] for example in EXAMPLES.values()} == {1}

@@ -127,6 +127,7 @@ def copy_command(opened: Opened, name: str) -> click.Command:
 
 def _command(opened: Opened, name: str, options: list[click.Option], names: Any, *, help_text: str) -> click.Command:
     @plan_options
+    @click.option("--explain", is_flag=True, help="Print what the job says it would do; run nothing.")
     @if_running_option
     @click.argument("args", nargs=-1, type=click.UNPROCESSED)
     @common_options
@@ -137,6 +138,7 @@ def _command(opened: Opened, name: str, options: list[click.Option], names: Any,
         timeout: float | None,
         params: tuple[tuple[str, str], ...],
         dry_run: bool,
+        explain: bool,
         if_running: IfRunning,
         args: tuple[str, ...],
         **chosen: tuple[str, ...],
@@ -145,6 +147,10 @@ def _command(opened: Opened, name: str, options: list[click.Option], names: Any,
         if name in opened.pipeline.templates:
             plan = with_given(plan, name, {key.removeprefix("matrix_"): values for key, values in chosen.items()})
         alone = only(plan, names(plan, chosen), args)
+        if explain:
+            from etl_runner.cli import explaining
+
+            return explaining.explain(opened, alone, settings)
         if dry_run:
             from etl_runner.cli.plan import show_plan
 

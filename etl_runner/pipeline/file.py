@@ -106,6 +106,10 @@ class JobChanges(Limits, frozen=True, kw_only=True):
     """What a profile may say about a job."""
 
     run: Annotated[Texts | None, Meta(description="What to run: split as a shell would, or a list.")] = None
+    explain: Annotated[
+        Texts | None,
+        Meta(description="Words behind the command with which it says what it would do, and does nothing."),
+    ] = None
     needs: Annotated[Texts | None, Meta(description="Jobs or phases that must be done before.")] = None
     matrix: Annotated[
         Annotated[dict[str, MatrixValues], _expected('a table such as { id = "0..19" }')] | None,

@@ -19,7 +19,7 @@ from etl_runner.pipeline.matrix import (
     combinations,
     matrix_values,
 )
-from etl_runner.pipeline.pipeline import Template
+from etl_runner.pipeline.pipeline import Template, words_of
 from etl_runner.pipeline.positions import Path
 from etl_runner.pipeline.source import Source
 from etl_runner.pipeline.words import did_you_mean
@@ -42,6 +42,7 @@ class JobReader:
         expand = Expansion(matrix=matrix, shell=bool(table.shell)) if _is_open(matrix) else None
         params = {key: () if isinstance(values, Output) else values for key, values in matrix.items()}
         self._phase(name, table)
+        self._explain(name, table)
         path = partial(self._path, name)
         source = self.texts.read(table, own_env=job.env, path=path)
         self.texts.check_holes(source, [*params, *self.spec.params], path=path)
@@ -92,7 +93,16 @@ class JobReader:
             self.source.add(("jobs", name, "matrix"), error.message, error.cure)
         return tuple(copies.values())
 
-    # phase and pools
+    # phase, pools, explain
+
+    def _explain(self, name: str, table: JobTable) -> None:
+        if table.explain is not None and table.shell:
+            cure = "write run without shell = true"
+            self.source.add(("jobs", name, "explain"), "words behind a shell's text have no place in it", cure)
+        try:
+            words_of(table.explain)
+        except ValueError as error:
+            self.source.add(("jobs", name, "explain"), f"{str(error).lower()}: {table.explain!r}")
 
     def _phase(self, name: str, table: JobTable) -> None:
         if table.phase and table.phase not in self.spec.phases:

@@ -198,6 +198,11 @@ def texts(value: str | list[str] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value or ())
 
 
+def words_of(value: str | list[str] | None) -> tuple[str, ...]:
+    """A list as it is, a text split as a shell would. Raises ValueError for a quote that does not end."""
+    return tuple(shlex.split(value)) if isinstance(value, str) else tuple(value or ())
+
+
 def _retry(table: JobTable) -> Retry:
     usual = Retry()
     return Retry(
