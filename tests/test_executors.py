@@ -275,7 +275,7 @@ async def test_a_malformed_report_is_a_warning_that_shows_it(run: Run, tmp_path:
     exited = await run(sh(tmp_path, "printf '%s\\n' '{\"rows\": 3}' '{oops' > \"$ETL_OUTPUT\""))
 
     assert exited.metrics == {"rows": 3}
-    assert exited.warnings == ("ETL_OUTPUT has a line that is neither a JSON object nor key=value: b'{oops'",)
+    assert exited.warnings == ("ETL_OUTPUT has a line that is neither a JSON object nor key=value: '{oops'",)
 
 
 async def test_metrics_are_told_while_the_job_runs(run: Run, tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ class OutputTail:
         try:
             self.metrics.update(_fields(line))
         except ValueError:
-            self._warn(f"ETL_OUTPUT has a line that is neither a JSON object nor key=value: {line[:60]!r}")
+            begins = line[:60].decode(errors="replace")
+            self._warn(f"ETL_OUTPUT has a line that is neither a JSON object nor key=value: {begins!r}")
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings and len(self.warnings) < 5:
