@@ -351,12 +351,35 @@ def test_show_of_one_job_tells_what_its_attempt_cost_and_left(home: Home) -> Non
         )
         pen.write(exited, after=2.0)
         shown = etl_run(home, "show", "load", env={"COLUMNS": "160"}).stdout
+        narrow = etl_run(home, "show", "load", env={"COLUMNS": "70"}).stdout.splitlines()
 
     (row,) = [line for line in shown.splitlines() if "SIGSEGV" in line]
-    assert row.split("  ")[-1].strip() == (
-        "4,656 rows · cpu 1.5s · memory 40 MiB · processes left behind: 2 · log truncated"
-    )
+    assert row.split("  ")[-1].strip() == "cpu 1.5s · memory 40 MiB · processes left behind: 2 · log truncated"
+    assert " metrics    4,656 rows\n" in shown
     assert "! late data" in shown
+    at = next(number for number, line in enumerate(narrow) if "SIGSEGV" in line)
+    assert narrow[at].endswith("killed by SIGSEGV   cpu 1.5s ·")
+    assert [line.strip() for line in narrow[at + 1 : at + 3]] == [
+        "memory 40 MiB · processes left behind: 2",
+        "· log truncated",
+    ]
+
+
+def test_each_attempt_has_what_it_reported_itself(home: Home) -> None:
+    with Ledger.open(home.ledger) as ledger, hold_run_lock(home, 1):
+        pen = running(home, ledger, "load")
+        for attempt in (1, 2):
+            pen.write(AttemptStarted(job="load", attempt=attempt, pid=attempt))
+            pen.write(AttemptExited(job="load", attempt=attempt, seconds=2.0, exit=1, metrics={"rows": attempt}))
+        shown = etl_run(home, "show", "load").stdout
+
+    assert (shown.count("1 rows"), shown.count("2 rows"), " metrics    2 rows\n" in shown) == (1, 1, True)
+
+
+def test_a_text_for_the_shell_is_shown_as_it_was_written(home: Home) -> None:
+    past_run(home, plan(job("a", argv=("/bin/sh", "-c", "echo 'it is' \"$x\""))))
+
+    assert " shell      echo 'it is' \"$x\"\n" in etl_run(home, "show", "a").stdout
 
 
 def test_show_of_a_template_has_the_rows_of_its_jobs(home: Home) -> None:

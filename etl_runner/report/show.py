@@ -23,6 +23,7 @@ from etl_runner.report.table import table
 from etl_runner.timeline import Timeline, Track, Try
 
 LABEL = 12
+WHOLE = "\u00a0"  # a blank that no line is broken at
 
 
 def timeline_of(run: Run, plan: Plan, records: Sequence[Record], *, home: Home, now: datetime) -> Timeline:
@@ -114,7 +115,7 @@ def _asked(job: Job, look: Look) -> list[tuple[str, str]]:
     ]
     return [
         ("phase", words.clean(job.phase)),
-        ("command", words.clean(shlex.join(job.argv))),
+        _command(job),
         ("in", words.clean(job.cwd)),
         ("env", ", ".join(map(words.clean, sorted(job.env)))),
         ("needs", words.names(job.needs, most=20)),
@@ -122,30 +123,38 @@ def _asked(job: Job, look: Look) -> list[tuple[str, str]]:
     ]
 
 
+def _command(job: Job) -> tuple[str, str]:
+    """What is run, as one would type it: a text for the shell is shown without its quotes."""
+    if job.argv[:2] == ("/bin/sh", "-c") and len(job.argv) == 3:
+        return "shell", words.clean(job.argv[2])
+    return "command", words.clean(shlex.join(job.argv))
+
+
 def _attempts(track: Track, timeline: Timeline, look: Look) -> list[Line]:
     lines: list[Line] = [[(f" {'Attempt':<8} {'Started':<9} {'Time':>8}  Ended", "bold")]]
     for attempt in track.tries:
-        at = started_at(attempt, timeline).astimezone().strftime("%H:%M:%S")
+        clock = started_at(attempt, timeline).astimezone().strftime("%H:%M:%S")
         took = attempt.exited.seconds if attempt.exited else (attempt.end or timeline.latest) - attempt.start
-        text = f" {attempt.number:<8} {at:<9} {words.duration(took):>8}  {attempt_words(track, attempt)}"
-        dot = f" {look.glyphs.dot} "
-        line = "   ".join(filter(None, [text, dot.join(_figures(attempt.exited, look)) if attempt.exited else ""]))
-        lines.append(fitted([(line, "")], look.width, more=look.glyphs.more))
+        head = f" {attempt.number:<8} {clock:<9} {words.duration(took):>8}  "
+        figures = f" {look.glyphs.dot} ".join(_figures(attempt.exited, track, look)) if attempt.exited else ""
+        ended = "   ".join(filter(None, [attempt_words(track, attempt), figures]))
+        rows = [row.replace(WHOLE, " ") for row in words.fold(ended, max(look.width - len(head), 20))]
+        lines += [[((head if at == 0 else " " * len(head)) + row, "")] for at, row in enumerate(rows)]
         warnings = attempt.exited.warnings if attempt.exited else ()
         lines += [[(f"{'':20}{look.glyphs.warn} {words.clean(warning)}", "yellow")] for warning in warnings]
     return lines
 
 
-def _figures(exited: AttemptExited, look: Look) -> list[str]:
-    """What an attempt reported and cost, and what went wrong beside its exit."""
+def _figures(exited: AttemptExited, track: Track, look: Look) -> list[str]:
+    """What an attempt reported (unless it is the job's), what it cost, and what went wrong beside its exit."""
     figures = [
-        measures.line(exited.metrics, dot=look.glyphs.dot),
+        measures.line(exited.metrics, dot=look.glyphs.dot) if exited.metrics != track.metrics else "",
         f"cpu {words.duration(exited.cpu_seconds)}" if exited.cpu_seconds is not None else "",
         f"memory {exited.peak_memory / 2**20:,.0f} MiB" if exited.peak_memory is not None else "",
         f"processes left behind: {exited.left_behind}" if exited.left_behind else "",
         "log truncated" if exited.log_truncated else "",
     ]
-    return [figure for figure in figures if figure]
+    return [figure.replace(" ", WHOLE) for figure in figures if figure]
 
 
 def attempt_words(track: Track, attempt: Try) -> str:
