@@ -79,6 +79,13 @@ def claimed(folder: Path, files: Iterable[str]) -> set[str]:
     return taken
 
 
+def left_alone(folder: Path, files: Iterable[str]) -> list[str]:
+    """The files right in the folder that no table reads; catalogues and hidden files are none."""
+    taken = claimed(folder, files)
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    return [name for name in names if name not in taken and not name.startswith(".") and not name.endswith(".toml")]
+
+
 def folder_document(folder: Path) -> dict[str, Any]:
     """A catalogue for a folder that has none: each of its CSV files, or of its Parquet files, is a table.
 

@@ -217,14 +217,23 @@ def test_a_mistake_of_a_pattern_is_told_once_and_of_its_tables_not_a_hundred_tim
 
 def test_a_folder_is_a_catalogue_too(tmp_path: Path, database: str) -> None:
     make(tmp_path, "A.CSV", "b.csv")
-    (tmp_path / "output").touch()
-    found = run_job(database, "find", tmp_path, output=tmp_path / "output")
+    found = run_job(database, "find", tmp_path, output=tmp_path / ".output")
     loaded = run_job(database, "table", "--table", "A", ETL_CATALOGUE=str(tmp_path))
     unknown = run_job(database, "table", "--table", "bb", "--catalogue", tmp_path)
 
-    assert (found.stdout, found.metrics) == ("A\nb\n", {"tables": ["A", "b"]})
+    assert (found.stdout, found.metrics) == ("A\nb\n", {"tables": ["A", "b"], "found": 2})
     assert (loaded.status, query(database, 'SELECT * FROM raw."A"')) == (0, [(1,)])
     assert (unknown.status, "no table 'bb' (did you mean 'b'?)" in unknown.stderr) == (78, True)
+
+
+def test_files_that_no_table_reads_are_told(tmp_path: Path, database: str) -> None:
+    make(tmp_path, "a.csv", "a.xlsx", "notes.txt", ".hidden", *(f"x{n}.dat" for n in range(10)))
+    catalogue(tmp_path, 'each = "*.csv"')
+    found = run_job(database, "find", tmp_path / "tables.toml", output=tmp_path / ".output")
+
+    assert (found.stdout, found.metrics) == ("a\n", {"tables": ["a"], "found": 1, "left_alone": 12})
+    assert found.stderr.startswith("no table reads a.xlsx, notes.txt, x0.dat, ")
+    assert found.stderr.endswith(" and 2 more\n")
 
 
 def test_a_folder_with_files_of_two_kinds_needs_a_catalogue(tmp_path: Path) -> None:
