@@ -47,6 +47,7 @@ def _copy_keys(session: Session, catalogue: Catalogue, parent: Table, kinds: Map
     columns = definitions({c: kinds.get(c, "text") for c in header})
     session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(keys))
     session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(keys, columns))
-    copy_into(session, keys, source, header, skipped=[] if parent.reject_limit else None, secret=parent.secret)
+    limit = parent.reject_limit
+    copy_into(session, keys, source, header, skipped=[] if limit else None, limit=limit, secret=parent.secret)
     session.execute(sql.SQL("ANALYZE {} ({})").format(keys, identifiers(kinds)))
     return keys

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from psycopg import sql
 
+from etl_jobs.screening import source_records
 from etl_jobs.sources import Source
-from etl_jobs.sources.encodings import python_name
+from etl_jobs.sources.framing import lines_of
 from etl_jobs.staging import copy_into, definitions
 from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session
-
-_LONGEST_FIELD = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,8 @@ def kept_records(
         nonlocal copied
         if not copied:
             session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(again, definitions(table.columns)))
-            copy_into(session, again, source, header, skipped=[] if table.reject_limit else None)
+            limit = table.reject_limit
+            copy_into(session, again, source, header, skipped=[] if limit else None, limit=limit)
             copied = True
         number = sql.Identifier("record no")
         statement = sql.SQL(
@@ -81,27 +79,16 @@ def kept_records(
     return kept
 
 
-def records_at(source: Source, lines: Iterable[int]) -> dict[int, tuple[int, list[str]]]:
-    """For every line that a record ends on: the record's number and its fields. Reads the source again."""
+def records_at(source: Source, lines: Iterable[int]) -> dict[int, tuple[int, bytes]]:
+    """For every line that a record ends on, as the server counts: the record's number and text. Reads all again."""
     wanted, found = set(lines), {}
-    csv.field_size_limit(_LONGEST_FIELD)
-    escape = source.escape if source.escape != source.quote else None
-    reader = csv.reader(
-        _lines(source), delimiter=source.delimiter, quotechar=source.quote, escapechar=escape, doublequote=not escape
-    )
-    for number, fields in enumerate(reader):
-        if reader.line_num in wanted:
-            found[reader.line_num] = (number, fields)
+    line, mark = 0, b"\r"
+    for number, text in enumerate(source_records(source)):
+        line += lines_of(text, mark)
+        if number == 0 and not text.endswith(b"\r\n"):
+            mark = text[-1:]
+        if line in wanted:
+            found[line] = (number, text)
             if len(found) == len(wanted):
                 break
     return found
-
-
-def _lines(source: Source) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder(python_name(source.encoding))("replace")
-    rest = ""
-    for block in source.blocks():
-        *whole, rest = (rest + decoder.decode(bytes(block))).split("\n")
-        yield from (f"{line}\n" for line in whole)
-    if rest:
-        yield rest

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from etl_jobs.checks import HIDDEN, checked
+from etl_jobs.complaints import Skipped
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.places import Places, records_at
 from etl_jobs.records import Attempt
-from etl_jobs.rules import ROW_PLACE, rules_of
+from etl_jobs.rules import ROW_PLACE, Rule, rules_of
 from etl_jobs.sources import Source
-from etl_jobs.staging import Skipped
+from etl_jobs.sources.encodings import python_name
+from etl_jobs.sources.framing import LONGEST
 from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session
 
@@ -37,23 +43,53 @@ class Rejected:
 def unreadable(
     source: Source, header: Sequence[str], skipped: Sequence[Skipped], *, table: Table
 ) -> tuple[list[Rejected], tuple[int, ...]]:
-    """The records that COPY could not convert, and their numbers among the source's records."""
+    """The records that COPY could not read, and their numbers among the source's records."""
     if not skipped:
         return [], ()
-    _refuse_too_many(table, len(skipped), [f"{source.place(line=s.line)}, column {s.column!r}" for s in skipped[:3]])
-    records = records_at(source, {s.line for s in skipped})
-    rejected = []
+    _refuse_too_many(table, len(skipped), [_shown(source, one) for one in skipped[:3]])
+    known = records_at(source, {s.line for s in skipped if s.number is None})
+    rejected, numbers = [], []
     for one in skipped:
-        _, fields = records.get(one.line, (0, []))
-        value = HIDDEN if one.column in table.secret else repr(one.value)
-        rejected.append(
-            Rejected(
-                place=source.place(line=one.line),
-                reason=f"column {one.column!r}: {value} is no {table.columns.get(one.column, 'value')}",
-                record=_masked(dict(zip(header, fields, strict=False)), table),
-            )
-        )
-    return rejected, tuple(number for number, _ in records.values())
+        number, text = known.get(one.line, (None, b"")) if one.number is None else (one.number, one.text)
+        place = source.place(line=one.line) if number is None else source.place(record=number)
+        record = _record_of(text, source, header, table)
+        rejected.append(Rejected(place=place, reason=_reason(one, table), record=record))
+        numbers += [] if number is None else [number]
+    return rejected, tuple(numbers)
+
+
+def _shown(source: Source, one: Skipped) -> str:
+    return source.place(line=one.line) + (f", column {one.column!r}" if one.column else f": {one.said}")
+
+
+def _reason(one: Skipped, table: Table) -> str:
+    if one.column is None:
+        return one.said
+    value = HIDDEN if one.column in table.secret else repr(one.value)
+    return f"column {one.column!r}: {value} is no {table.columns.get(one.column, 'value')}"
+
+
+def _record_of(text: bytes, source: Source, header: Sequence[str], table: Table) -> dict[str, str | None]:
+    """The record's fields by their columns; where it has others or cannot be decoded, all of it as one text."""
+    with contextlib.suppress(csv.Error, UnicodeError):
+        decoded = text.decode(python_name(source.encoding))
+        rows = list(csv.reader(io.StringIO(decoded, newline=""), **_dialect(source)))
+        if len(rows) == 1 and len(rows[0]) == len(header) and "\0" not in decoded:
+            return _masked(dict(zip(header, rows[0], strict=True)), table)
+    shown = text.rstrip(b"\r\n").decode(python_name(source.encoding), "backslashreplace").replace("\0", "\\x00")
+    return {"record": HIDDEN if table.secret else shown}
+
+
+def _dialect(source: Source) -> dict[str, Any]:
+    csv.field_size_limit(LONGEST)
+    escape = source.escape if source.escape != source.quote else None
+    return {
+        "delimiter": source.delimiter,
+        "quotechar": source.quote,
+        "escapechar": escape,
+        "doublequote": not escape,
+        "strict": True,
+    }
 
 
 def move_bad_rows(
@@ -72,11 +108,25 @@ def move_bad_rows(
     rules = [r for r in rules_of(table, staging, parents) if r.severity == "fail" and r.of_rows]
     if not rules:
         return [], places
+    with session.transaction():
+        session.execute("SET LOCAL synchronize_seqscans = off")
+        rows = session.execute(_finding(staging, table, rules)).fetchall()
+        _refuse_too_many(table, already + len(rows), [f"{places.of(n)}: {reason}" for _, n, reason, _ in rows[:3]])
+        _take_out(session, staging, [place for place, *_ in rows])
+    rejected = [
+        Rejected(place=places.of(number), reason=reason, record=_masked(record, table))
+        for _, number, reason, record in rows
+    ]
+    return rejected, places.without(number for _, number, *_ in rows)
+
+
+def _finding(staging: sql.Identifier, table: Table, rules: Sequence[Rule]) -> sql.Composed:
+    """A query for the rows that fail a rule: where they lie, their numbers, why, the row; one more than is allowed."""
     reasons = sql.SQL(", ").join(
         sql.SQL("CASE WHEN {} THEN {} END").format(r.surplus or r.where, sql.Literal(r.reason)) for r in rules
     )
     own = sql.SQL("ctid AS {}, row_number() OVER () AS {}, to_jsonb(own.*) AS {}").format(ROW_PLACE, _NUMBER, _RECORD)
-    found = sql.SQL(
+    return sql.SQL(
         "SELECT * FROM (SELECT s.{}, s.{}, concat_ws('; ', {}) AS reason, s.{} FROM {} {}) AS judged"
         " WHERE reason <> '' ORDER BY 2 LIMIT {}"
     ).format(
@@ -88,17 +138,11 @@ def move_bad_rows(
         sql.SQL(" ").join(r.join for r in rules if r.join is not None),
         sql.Literal(table.reject_limit + 1),
     )
-    with session.transaction():
-        session.execute("SET LOCAL synchronize_seqscans = off")
-        rows = session.execute(found).fetchall()
-        _refuse_too_many(table, already + len(rows), [f"{places.of(n)}: {reason}" for _, n, reason, _ in rows[:3]])
-        places_gone = sql.Literal([place for place, *_ in rows])
-        session.execute(sql.SQL("DELETE FROM {} WHERE ctid = ANY({}::tid[])").format(staging, places_gone))
-    rejected = [
-        Rejected(place=places.of(number), reason=reason, record=_masked(record, table))
-        for _, number, reason, record in rows
-    ]
-    return rejected, places.without(number for _, number, *_ in rows)
+
+
+def _take_out(session: Session, staging: sql.Identifier, places: Sequence[str]) -> None:
+    delete = sql.SQL("DELETE FROM {} WHERE ctid = ANY({}::tid[])")
+    session.execute(delete.format(staging, sql.Literal(list(places))))
 
 
 def keep_rejected(

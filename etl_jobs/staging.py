@@ -5,29 +5,25 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 from psycopg import sql
 
+from etl_jobs.complaints import Skipped as Skipped  # noqa: PLC0414
+from etl_jobs.complaints import complaint_of, noting
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.names import clip, collisions
+from etl_jobs.screening import screen, without
 from etl_jobs.sources import Source
 from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session, server_version
 
 _END_MARK = re.compile(rb"[\r\n]\\\.[\r\n]")
-_SKIPPED = re.compile(r'at line (\d+) for column "(.+?)": (?:"(.*)"|null input)', re.S)
-_CONTEXT = re.compile(r'COPY .+?, line (\d+)(?:, column (.+?): (?:"(.*)"|null input))?', re.S)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped:
-    """A record that could not be converted: the line it ends on, its first bad column and the value there."""
-
-    line: int
-    column: str
-    value: str | None
+class EndMarkError(DataRejectedError):
+    """A line `\\.`, which before PostgreSQL 18 ends the data."""
 
 
 def identifiers(names: Iterable[str], *, of: str = "") -> sql.Composed:
@@ -102,21 +98,57 @@ def copy_into(
 
     `freeze` shows the rows to every snapshot, however old; the table must be made in the same transaction.
 
-    Raises DataRejectedError with line, column and value (unless it is secret) where a record does not fit. With a list
-    for `skipped` such records are added to it instead, and left out; more than `limit` of them are an error again.
+    Raises DataRejectedError with line, column and value (unless it is secret) where a record cannot be read. With a
+    list for `skipped` such records are put into it instead, and left out; more than `limit` of them are an error again.
+    The server itself leaves out values that do not fit their types, since PostgreSQL 17; the rest has to be looked for.
     """
-    statement = copy_statement(
-        session, target, source, columns, part=part, freeze=freeze, skips=skipped is not None, limit=limit
-    )
-    sent = 0
+    copying = partial(copy_statement, session, target, source, columns)
+    statement = copying(part=part, freeze=freeze, skips=skipped is not None, limit=limit)
+    blocks = source.blocks() if server_version(session) >= 18 else without_end_mark(source)
     try:
-        with _noting(session, skipped), session.cursor().copy(statement) as copy:
-            for block in source.blocks() if server_version(session) >= 18 else without_end_mark(source):
-                copy.write(block)
-                sent += len(block)
+        if skipped is None:
+            return _send(session, statement, blocks)
+        with _emptied(session, target, needed=freeze), noting(session, skipped):
+            return _send(session, statement, blocks)
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        complaint = bad_value(source, error, secret=secret)
+        if skipped is None or complaint_of(error).too_many:
+            raise complaint from error
+    except EndMarkError:
+        if skipped is None:
+            raise
+    looking = copying(part=_kept_by_none(part), freeze=False, skips=False, limit=0)
+    skipped[:] = screen(session, looking, source, limit=limit, end_mark=server_version(session) < 18)
+    try:
+        with _emptied(session, target):
+            return _send(session, copying(part=part, freeze=freeze, skips=False, limit=0), without(source, skipped))
     except psycopg.DataError as error:
         raise bad_value(source, error, secret=secret) from error
+
+
+def _send(session: Session, statement: sql.Composed, blocks: Iterable[bytes]) -> int:
+    sent = 0
+    with session.cursor().copy(statement) as copy:
+        for block in blocks:
+            copy.write(block)
+            sent += len(block)
     return sent
+
+
+@contextlib.contextmanager
+def _emptied(session: Session, target: sql.Identifier, *, needed: bool = True) -> Iterator[None]:
+    """A transaction, or a part of one, that can be taken back; COPY FREEZE wants the table emptied in the very same."""
+    with session.transaction():
+        if needed:
+            session.execute(sql.SQL("TRUNCATE {}").format(target))
+        yield
+
+
+def _kept_by_none(part: sql.Composable | None) -> sql.Composable:
+    """A condition that is never true, and never found to be so before `part` has been asked."""
+    if part is None:
+        return sql.SQL("false")
+    return sql.SQL("({}) AND clock_timestamp() IS NULL").format(part)
 
 
 def copy_statement(
@@ -145,26 +177,6 @@ def copy_statement(
     return statement
 
 
-@contextlib.contextmanager
-def _noting(session: Session, skipped: list[Skipped] | None) -> Iterator[None]:
-    """Keep what COPY says about the records it leaves out."""
-    if skipped is None:
-        yield
-        return
-
-    def note(diagnostic: psycopg.errors.Diagnostic) -> None:
-        if said := _SKIPPED.search(diagnostic.message_primary or ""):
-            line, column, value = said.groups()
-            skipped.append(Skipped(line=int(line), column=column, value=value))
-
-    session.execute("SET client_min_messages = 'notice'")
-    session.add_notice_handler(note)
-    try:
-        yield
-    finally:
-        session.remove_notice_handler(note)
-
-
 def without_end_mark(source: Source) -> Iterator[bytes]:
     """The source's blocks; raises at a line `\\.`, which before PostgreSQL 18 silently ends the data."""
     before, line = b"", 1
@@ -172,7 +184,7 @@ def without_end_mark(source: Source) -> Iterator[bytes]:
         text = before + bytes(block)
         if mark := _END_MARK.search(text):
             line += text.count(b"\n", len(before), mark.end() - 1)
-            raise DataRejectedError(
+            raise EndMarkError(
                 f"{source.name} line {line}: a line with nothing but \\. ends the data for this server",
                 hint='write it as "\\." in quotes, or use PostgreSQL 18',
             )
@@ -181,19 +193,17 @@ def without_end_mark(source: Source) -> Iterator[bytes]:
         yield block
 
 
-def bad_value(source: Source, error: psycopg.DataError, *, secret: Container[str] = ()) -> DataRejectedError:
+def bad_value(source: Source, error: psycopg.Error, *, secret: Container[str] = ()) -> DataRejectedError:
     """What COPY said about a record, in terms of the file: PostgreSQL counts the line a record ends on."""
-    said = error.diag.message_primary or str(error)
-    context = _CONTEXT.search(error.diag.context or "")
-    if context is None:
-        return DataRejectedError(f"{source.name}: {said}")
-    line, column, value = context.groups()
-    where = source.place(line=int(line))
-    if column is None:
+    found = complaint_of(error)
+    if found.line is None:
+        return DataRejectedError(f"{source.name}: {found.said}")
+    where, said = source.place(line=found.line), found.said
+    if found.column is None:
         return DataRejectedError(f"{where}: {said}")
-    if said.startswith("skipped more than REJECT_LIMIT"):
+    if found.too_many:
         said = "and too many before it do not fit their types: more than the limit of rejects"
-    if column in secret:
-        return DataRejectedError(f"{where}, column {column!r}: the value does not fit the column's type")
-    shown = "null" if value is None else repr(value)
-    return DataRejectedError(f"{where}, column {column!r}, value {shown}: {said}")
+    if found.column in secret:
+        return DataRejectedError(f"{where}, column {found.column!r}: the value does not fit the column's type")
+    shown = "null" if found.value is None else repr(found.value)
+    return DataRejectedError(f"{where}, column {found.column!r}, value {shown}: {said}")

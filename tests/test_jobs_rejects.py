@@ -5,8 +5,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from etl_jobs.complaints import Skipped
+from etl_jobs.errors import UnavailableError
+from etl_jobs.screening import without
+from etl_jobs.sources.csv import CsvSource
+from etl_jobs.tables import SourceSettings, Table
 from tests.support.jobs import Shop, query, run_job
 from tests.support.servers import database, warehouse
 
@@ -175,3 +181,150 @@ def test_a_user_who_may_not_write_is_told_so(shop: Shop) -> None:
 
     assert ended.status == 78
     assert "permission denied" in ended.stderr
+
+
+BROKEN = (
+    GOOD.encode()
+    + b"3,eve\n"
+    + b'4,"dan\nd",,1,9\n'
+    + b"5,\xff\xfe,,\n"
+    + b"6,six,2026-06-06,\n"
+    + b"x7,sev,never,\n"
+    + b"8,ei\x00ght,,\n"
+    + b"9,nine,2026-06-31,2\n"
+    + b"10,ten,,77\n"
+    + b"11,eleven,,6\n"
+    + b'12,"open,,\n'
+)
+TOLD = [
+    ("line 4", 'missing data for column "day"', {"record": "3,eve"}),
+    ("line 5–6", "extra data after last expected column", {"record": '4,"dan\nd",,1,9'}),
+    ("line 7", 'invalid byte sequence for encoding "UTF8": 0xff', {"record": "5,\\xff\\xfe,,"}),
+    ("line 9", "column 'id': 'x7' is no integer", {"id": "x7", "name": "sev", "day": "never", "boss": ""}),
+    ("line 10", 'invalid byte sequence for encoding "UTF8": 0x00', {"record": "8,ei\\x00ght,,"}),
+    ("line 11", "column 'day': '2026-06-31' is no date", {"id": "9", "name": "nine", "day": "2026-06-31", "boss": "2"}),
+    ("line 12", "refers to no people", {"id": 10, "name": "ten", "day": None, "boss": 77}),
+    ("line 14", "unterminated CSV quoted field", {"record": '12,"open,,'}),
+]
+REJECTED = "SELECT regexp_replace(place, '.*csv ', ''), reason, record FROM shop.people__rejects"
+
+
+@pytest.mark.parametrize("strategy", ["snapshot", "replace"])
+def test_records_of_every_bad_kind_are_set_aside_and_the_rest_is_loaded(shop: Shop, strategy: str) -> None:
+    shop.redeclare(0, "required", f'strategy = "{strategy}"\nrejects = {{ limit = 8 }}\nrequired')
+    shop.file("people.csv", BROKEN)
+    with psycopg.connect(shop.dsn) as reader:
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT 1")
+        ended = shop.load()
+        seen = reader.execute("SELECT count(*) FROM shop.people").fetchone()
+
+    assert ended.status == 0, ended.stderr
+    assert [row[0] for row in shop.rows("people")] == [1, 2, 6, 11]
+    assert seen == ((5,) if strategy == "replace" else (2,))  # 10 has been in the new table for a moment
+    said = sorted(query(shop.dsn, REJECTED), key=lambda row: int(row[0].split()[1].split("–")[0]))
+    assert [
+        (place, reason[: len(start)], record) for (place, reason, record), (_, start, _) in zip(said, TOLD, strict=True)
+    ] == TOLD
+    assert (ended.metrics["rejected"], ended.metrics["rows"]) == (8, 4)
+
+
+def test_one_more_than_the_limit_rejects_the_load(shop: Shop) -> None:
+    shop.redeclare(0, "required", "rejects = { limit = 7 }\nrequired")
+    shop.file("people.csv", BROKEN)
+    before = shop.rows("people")
+    eighth = shop.load()
+    shop.redeclare(0, "limit = 7", "limit = 3")
+    fourth = shop.load()
+
+    assert (eighth.status, fourth.status, shop.rows("people")) == (65, 65, before)
+    assert "more than 7 rows are rejected" in eighth.stderr
+    assert (
+        "line 9: column 'id' does not fit its type; more lines than rejects.limit = 3 cannot be read" in fourth.stderr
+    )
+
+
+def test_an_open_quote_counts_as_many_rejects_as_it_swallows_lines(shop: Shop) -> None:
+    shop.redeclare(0, "required", "rejects = { limit = 3 }\nrequired")
+    shop.file("people.csv", GOOD + '3,"eve,,\n4,dan,,\n5,flo,,\n6,gil,,\n')
+    many = shop.load()
+    shop.file("people.csv", GOOD + '3,"eve,,\n4,dan,,\n5,flo,,\n')
+    few = shop.load()
+
+    assert (many.status, few.status) == (65, 0)
+    assert "people.csv line 4–7: unterminated CSV quoted field; more lines than" in many.stderr
+    assert query(shop.dsn, REJECTED) == [
+        ("line 4–6", "unterminated CSV quoted field", {"record": '3,"eve,,\n4,dan,,\n5,flo,,'})
+    ]
+
+
+def test_rows_behind_records_set_aside_are_found_where_they_stand(shop: Shop) -> None:
+    shop.redeclare(
+        0,
+        "required",
+        'rejects = { limit = 3 }\nchecks = [{ column = "name", accepted = ["ann"], severity = "warn" }]\nrequired',
+    )
+    shop.file("people.csv", 'id,name,day,boss\n1,"a\nb"\n2,ann,,\n3\n4,dan,,\n5,"a\nnn",x,\n6,flo,,\n')
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert "people.csv line 6 (dan); " in ended.stdout + ended.stderr
+    assert "people.csv line 9 (flo)" in ended.stdout + ended.stderr
+
+
+def test_a_child_is_checked_against_the_parents_records_that_can_be_read(shop: Shop) -> None:
+    shop.redeclare(0, "required", "rejects = { limit = 3 }\nrequired")
+    shop.table("pets", {"id": "integer", "owner": "integer"},
+               'key = ["id"]\nrejects = { limit = 3 }\n'
+               'references = [{ columns = ["owner"], table = "people", to = ["id"] }]')  # fmt: skip
+    shop.file("people.csv", GOOD + "3,eve\n4,dan,,\n")
+    shop.file("pets.csv", "id,owner\n1,1\n2,3\n3,4\n")
+    ended = shop.load(1)
+
+    assert ended.status == 0, ended.stderr
+    assert shop.rows("pets") == [(1, 1), (3, 4)]
+
+
+def test_what_is_secret_stays_so_in_records_that_cannot_be_read(shop: Shop) -> None:
+    shop.redeclare(0, "required", 'rejects = { limit = 9 }\nsecret = ["name", "day"]\nrequired')
+    shop.file("people.csv", GOOD + "3,s3cret\n4,s3cret,s3cret,\nx,s3cret,,\n")
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    rejected = query(shop.dsn, REJECTED + " ORDER BY 1")
+    assert [record for *_, record in rejected] == [
+        {"record": "***"},
+        {"id": "4", "name": "***", "day": "***", "boss": ""},
+        {"id": "x", "name": "***", "day": "***", "boss": ""},
+    ]
+    assert "s3cret" not in f"{rejected}{ended.stdout}{ended.stderr}"
+
+
+@pytest.mark.parametrize("strategy", ["snapshot", "slice"])
+def test_many_bad_records_among_many_are_all_found(shop: Shop, strategy: str) -> None:
+    where = 'strategy = "slice"\nwhere = "id % 2 = 0"\n' if strategy == "slice" else ""
+    shop.redeclare(0, "min_rows = 1", f"{where}rejects = {{ limit = 4000 }}\nmax_delete = 1")
+    shop.redeclare(0, "max_delete = 0.5", "")
+    bad = {n for n in range(3, 40_000) if n % 97 == 0 or 20_000 < n < 22_000}
+    good = [n for n in range(1, 40_000) if n not in bad]
+    lines = [f'{n},"x\ny",,' if n not in bad else f"{n},x" if n % 2 else f"{n},x,{n}," for n in range(1, 40_000)]
+    shop.file("people.csv", "\r\n".join(["id,name,day,boss", *lines]))
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert ended.metrics["rejected"] == len(bad)
+    expected = [n for n in good if n % 2 == 0] if strategy == "slice" else good
+    assert [
+        n for (n,) in query(shop.dsn, "SELECT id FROM shop.people WHERE id > 2 OR name LIKE 'x%' ORDER BY 1")
+    ] == expected
+    missed = [f"line {2 * n - sum(b < n for b in bad)}" for n in sorted(bad)]
+    assert {place for place, *_ in query(shop.dsn, REJECTED)} == set(missed)
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_loaded(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id\n1\n2,2\n")
+    source = CsvSource(SourceSettings(kind="csv", folder=tmp_path), Table(id=0, name="t", files=("t.csv",), columns={}))
+    bad = Skipped(line=3, column=None, value=None, number=2, digest=b"of something else")
+
+    with pytest.raises(UnavailableError, match="changed while it was read"):
+        list(without(source, [bad]))

@@ -12,16 +12,14 @@ from typing import Any, NamedTuple, TextIO
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.sources.encodings import python_name, server_name
 from etl_jobs.sources.files import Stream, find_files, fingerprint_of, read_blocks, size_of
-from etl_jobs.sources.framing import ended, in_utf8, with_first_field, without_header
+from etl_jobs.sources.framing import LONGEST, ended, in_utf8, lines_of, records, with_first_field, without_header
 from etl_jobs.tables import SourceSettings, Table
-
-_LONGEST_FIELD = 16 * 1024 * 1024  # beyond it we do not look for a record's place
 
 
 class _Record(NamedTuple):
-    """A record and where it stands: in which file, from which line to which, and its last line in the whole text."""
+    """Where a record stands: in which file, from which line to which, and its last line in all as the server counts."""
 
-    fields: tuple[str, ...]
+    number: int
     path: Path
     first: int
     last: int
@@ -45,12 +43,17 @@ class CsvSource:
         self._foreign = server_name(self._written) is None
         self.encoding = "UTF8" if self._foreign else self._written
         self._file_column: str | None = table.source.get("file_column")
+        self._is_declared = bool(table.columns)
+        self._last: _Record | None = None
+        self._walk = self._records()
         if self._file_column and self.escape != self.quote:
             raise MisconfiguredError(f"table {table.name!r}: file_column needs a dialect whose escape is its quote")
 
     def columns(self) -> tuple[str, ...]:
         first, *others = self._files()
         header = self._header(first)
+        if not self._is_declared:
+            _refuse_other_delimiter(first, header)
         for path in others:
             found = self._header(path)
             if found != header:
@@ -80,22 +83,32 @@ class CsvSource:
         return size_of(self._files())
 
     def place(self, *, record: int | None = None, line: int | None = None) -> str:
-        """Reads the files again: a quoted field may span lines, so only a CSV reader knows where a record begins."""
-        found = None
-        with contextlib.suppress(csv.Error):
-            for number, found in enumerate(self._records()):
-                if number == record or (line is not None and found.line >= line):
-                    break
+        """Reads the files again: a quoted field may span lines. Places asked for in order cost one reading in all."""
+        found = self._find(record, line or 1)
         if found is None:
             return f"{self.name} line {line or 1}"
         return f"{found.path} line {found.first}" + (f"–{found.last}" if found.last != found.first else "")
+
+    def _find(self, record: int | None, line: int) -> _Record | None:
+        if self._reached(record, line):
+            if self._last and self._last.number == record:
+                return self._last
+            self._walk, self._last = self._records(), None
+        with contextlib.suppress(DataRejectedError):  # its end cannot be read: it stands behind the last one
+            while not self._reached(record, line) and (found := next(self._walk, None)):
+                self._last = found
+        return self._last
+
+    def _reached(self, record: int | None, line: int) -> bool:
+        last = self._last
+        return last is not None and (last.line >= line if record is None else last.number >= record)
 
     def _files(self) -> list[Path]:
         return find_files(self._folder, self._patterns)
 
     def _header(self, path: Path) -> tuple[str, ...]:
         try:
-            header = next(self._read(path), ((), 1, 1))[0]
+            header = self._header_of(path)
         except csv.Error as error:
             raise DataRejectedError(f"{path} line 1: {error}") from error
         if any("\udc80" <= character <= "\udcff" for name in header for character in name):
@@ -118,33 +131,46 @@ class CsvSource:
 
     def _records(self) -> Iterator[_Record]:
         """Every record of the text that is sent, the header of the first file included."""
-        before = 0
-        for number, path in enumerate(self._files()):
-            last = skipped = 0
-            for fields, first, last in self._read(path):
-                if number and first == 1:
-                    skipped = last
-                    continue
-                yield _Record(fields, path, first, last, before + last - skipped)
-            before += last - skipped
+        number, line, mark = 0, 0, b"\r"
+        for nth, path in enumerate(self._files()):
+            last = 0
+            for text in records(self._bytes(path), quote=self.quote.encode(), escape=self.escape.encode()):
+                first, last = last + 1, last + _lines(text)
+                if nth == 0 or first > 1:
+                    line += lines_of(text, mark)
+                    yield _Record(number, path, first, last, line)
+                    number += 1
+                if number == 1 and not text.endswith(b"\r\n"):
+                    mark = text[-1:]
 
-    def _read(self, path: Path) -> Iterator[tuple[tuple[str, ...], int, int]]:
-        """Every record of a file with the first and last line it stands on."""
-        csv.field_size_limit(_LONGEST_FIELD)
+    def _header_of(self, path: Path) -> tuple[str, ...]:
+        csv.field_size_limit(LONGEST)
         dialect: dict[str, Any] = {"delimiter": self.delimiter, "quotechar": self.quote}
         if self.escape != self.quote:
             dialect |= {"escapechar": self.escape, "doublequote": False}
         with self._text(path) as file:
-            reader = csv.reader(file, **dialect)
-            first = 1
-            for fields in reader:
-                yield tuple(fields), first, reader.line_num
-                first = reader.line_num + 1
+            return tuple(next(csv.reader(file, **dialect), ()))
 
     def _text(self, path: Path) -> TextIO:
         codec = "utf-8-sig" if self._foreign else self._codec
         raw = io.BufferedReader(Stream(self._bytes(path)))
         return io.TextIOWrapper(raw, encoding=codec, errors="surrogateescape", newline="")
+
+
+def _lines(text: bytes) -> int:
+    """How many lines a person sees."""
+    ends = text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")
+    return ends + (not text.endswith((b"\r", b"\n")))
+
+
+def _refuse_other_delimiter(path: Path, header: tuple[str, ...]) -> None:
+    """One column that nobody declared and that looks like several would be loaded as one text."""
+    others = [mark for mark in _DELIMITERS if mark in header[0]]
+    if len(header) == 1 and others:
+        raise DataRejectedError(
+            f"{path} line 1: one column only, {header[0]!r}",
+            hint=f"is {others[0]!r} the delimiter? Say so in [source.csv], or declare that column",
+        )
 
 
 def _difference(found: tuple[str, ...], expected: tuple[str, ...]) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from etl_jobs.errors import DataRejectedError
+
+LONGEST = 64 * 1024 * 1024  # of a record, where one by one is looked at
 
 
 def without_header(blocks: Iterable[bytes], *, quote: bytes, escape: bytes) -> Iterator[bytes]:
@@ -21,6 +24,106 @@ def without_header(blocks: Iterable[bytes], *, quote: bytes, escape: bytes) -> I
                 yield head[end:]
             break
     yield from blocks
+
+
+def records(blocks: Iterable[bytes], *, quote: bytes, escape: bytes, longest: int = LONGEST) -> Iterator[bytes]:
+    """The records of the text with their ends, as the server splits it: the end of the first line is that of all.
+
+    What follows an open quote is one record. Raises DataRejectedError at a record of more than `longest` bytes.
+    """
+    blocks = iter(blocks)
+    head = bytearray()
+    end = None
+    while end is None and (block := next(blocks, None)) is not None:
+        head += block
+        end = _first_end(bytes(head), quote, escape)
+        _limit(len(head), longest if end is None else len(head))
+    if head:
+        yield bytes(head[:end])
+    if end is None:
+        return
+    mark = b"\r" if head[:end].endswith(b"\r") else b"\n"
+    begun: list[bytes] = []
+    quoted, size = False, 0
+    for line in _lines(chain((bytes(head[end:]),), blocks), mark, longest):
+        quoted = _quoted_after(line, quoted, quote, escape)
+        if not quoted and not begun:
+            yield line
+            continue
+        begun.append(line)
+        size += len(line)
+        _limit(size, longest)
+        if not quoted:
+            yield b"".join(begun)
+            begun, size = [], 0
+    if begun:
+        yield b"".join(begun)
+
+
+def _lines(blocks: Iterable[bytes], mark: bytes, longest: int) -> Iterator[bytes]:
+    begun: list[bytes] = []
+    size = 0
+    for block in blocks:
+        *whole, rest = block.split(mark)
+        for line in whole:
+            yield b"".join((*begun, line, mark))
+            begun, size = [], 0
+        if rest:
+            begun.append(rest)
+            size += len(rest)
+            _limit(size, longest)
+    if begun:
+        yield b"".join(begun)
+
+
+def _limit(size: int, longest: int) -> None:
+    if size > longest:
+        raise DataRejectedError(
+            f"a record of more than {longest // 1024 // 1024} MB, where records that cannot be read are looked for",
+            hint="is a quote not closed?",
+        )
+
+
+def _quoted_after(line: bytes, quoted: bool, quote: bytes, escape: bytes) -> bool:
+    """Whether the text is inside of quotes after the line, given whether it was before."""
+    if quote == escape:
+        return quoted ^ bool(line.count(quote) & 1)
+    position = 0
+    special = re.compile(b"[" + re.escape(quote + escape) + b"]")
+    while match := special.search(line, position):
+        position = match.end()
+        if match[0] == quote:
+            quoted = not quoted
+        elif quoted:
+            position += 1
+    return quoted
+
+
+def is_open(record: bytes, *, quote: bytes, escape: bytes) -> bool:
+    """The record ends inside of quotes: it has no end."""
+    return _quoted_after(record, False, quote, escape)
+
+
+def lines_of(record: bytes, mark: bytes) -> int:
+    """How many lines the server counts for the record: its own, and one for every `mark` inside of it.
+
+    The mark is the end of the first line, where that is CR LF it is CR; in the first line itself it is CR.
+    """
+    return 1 + record.rstrip(b"\r\n").count(mark)
+
+
+def in_batches(texts: Iterable[bytes], *, size: int) -> Iterator[list[bytes]]:
+    """The texts, as many together as make `size` bytes."""
+    batch: list[bytes] = []
+    total = 0
+    for text in texts:
+        batch.append(text)
+        total += len(text)
+        if total >= size:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch
 
 
 def _first_end(text: bytes, quote: bytes, escape: bytes) -> int | None:
