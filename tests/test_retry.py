@@ -287,7 +287,7 @@ needs = ["early", "stopped"]
 def test_while_the_jobs_of_a_killed_run_are_being_stopped_a_retry_ends_with_75(tmp_path: Path) -> None:
     project = killed(tmp_path)
 
-    refused = project.run("retry")
+    refused, shown = project.run("retry"), project.run("show").stdout
     (tmp_path / "cured").touch()
     (tmp_path / "go").touch()
     until(lambda: project.run("retry").returncode != 75)
@@ -295,6 +295,7 @@ def test_while_the_jobs_of_a_killed_run_are_being_stopped_a_retry_ends_with_75(t
     assert refused.returncode == 75
     assert "run 1 of " in refused.stderr
     assert "was killed, and its jobs are still being stopped" in refused.stderr
+    assert "its runner is dead: what it started is being stopped" in shown
 
 
 def test_of_a_killed_run_what_was_asked_to_stop_is_run_again(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from etl_runner import measures, words
 from etl_runner.events import AttemptExited, Record
+from etl_runner.ledger.holders import is_left_behind
 from etl_runner.ledger.results import unheard_records
 from etl_runner.ledger.run import Run, RunState
 from etl_runner.look import STYLES, Line, Look
@@ -53,6 +54,8 @@ def run_lines(
     if run.is_over:
         return [*lines, *summary_lines(timeline, home=home, look=look, cwd=cwd, everything=everything)]
     going = f"going on for {words.duration(timeline.latest)}"
+    if run.pid is not None and is_left_behind(run.pid, home.run_lock(run.id)):
+        going = "its runner is dead: what it started is being stopped"
     last: Line = [(result(run, look)[0], "bold cyan"), (f"  {going}", "")]
     return [*lines, *table(timeline, [], look, everything=everything), [], last]
 
