@@ -253,3 +253,15 @@ def test_a_file_alone_is_loaded_without_any_catalogue(tmp_path: Path, database: 
     assert query(database, 'SELECT * FROM raw."sales 2024"') == [(1,)]
     assert query(database, "SELECT job, target FROM etl.load") == [("table-sales 2024", "raw.sales 2024")]
     assert (missing.status, "nowhere.csv does not exist" in missing.stderr) == (65, True)
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_a_file_with_another_delimiter_is_not_taken_for_one_column(tmp_path: Path, database: str, mark: str) -> None:
+    (tmp_path / "a.csv").write_text(f"id{mark}name\n1{mark}x\n")
+    refused = run_job(database, "table", "--file", tmp_path / "a.csv")
+    path = catalogue(tmp_path, 'each = "*.csv"')
+    path.write_text(path.read_text() + f"[source.csv]\ndelimiter = {json.dumps(mark)}\n")
+    loaded = run_job(database, "table", "--table", "a", "--catalogue", path)
+
+    assert (refused.status, f"is {mark!r} the delimiter?" in refused.stderr) == (65, True), refused.stderr
+    assert (loaded.status, query(database, "SELECT * FROM w.a")) == (0, [(1, "x")])

@@ -15,6 +15,8 @@ from etl_jobs.sources.files import Stream, find_files, fingerprint_of, read_bloc
 from etl_jobs.sources.framing import LONGEST, ended, in_utf8, lines_of, records, with_first_field, without_header
 from etl_jobs.tables import SourceSettings, Table
 
+_DELIMITERS = (";", "\t", "|", ",")
+
 
 class _Record(NamedTuple):
     """Where a record stands: in which file, from which line to which, and its last line in all as the server counts."""
