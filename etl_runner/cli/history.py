@@ -53,11 +53,12 @@ def _job(reader: LedgerReader, job: str, limit: int, settings: Settings) -> None
     from etl_runner.report.choice import choose_run, unknown_job
     from etl_runner.report.history import in_plan_order, jobs_document, jobs_lines
 
-    last = choose_run(reader, None, job=job)  # or there are no runs yet
+    choose_run(reader, None)  # or there are no runs yet
     found = reader.job_history(job, limit=limit)
     if not found:
         raise unknown_job(job, known=reader.job_names(limit=limit), where=f"in the last {limit} runs")
-    pasts = in_plan_order(found, reader.plan(last))
+    whole = max(reader.runs(limit=limit), key=lambda run: run.jobs)  # of the last runs the one that had most
+    pasts = in_plan_order(found, reader.plan(whole.id))
     answer(
         settings,
         lines=lambda look: jobs_lines(pasts, look),
