@@ -11,14 +11,13 @@ from __future__ import annotations
 import gc
 import os
 import select
-import signal
-import socket
 import sys
-from contextlib import suppress
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, ROOT)
+
+from _socket import socket
 
 from etl_runner.keeper import kernel, wire
 from etl_runner.keeper.shim import Shim
@@ -32,33 +31,25 @@ NOTES = "ETL_KEEPER_NOTES"
 class Keeper:
     """Forks shims on request; outlives the runner until the last of them is gone."""
 
-    def __init__(self, control: socket.socket, stock: Stock | None, notes: list[str]) -> None:
+    def __init__(self, control: socket, stock: Stock | None, notes: list[str]) -> None:
         kernel.become_subreaper()
-        signal.pthread_sigmask(signal.SIG_SETMASK, set())
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        self._control: socket.socket | None = control
+        kernel.ignore_signals(kernel.INT, kernel.TERM, kernel.HUP)
+        self._control: socket | None = control
         self._shims: set[int] = set()
         self._asked: list[tuple[int, int]] = []
-        self._stock = stock
-        self._notes = notes
-        reader, writer = os.pipe()
-        for descriptor in (reader, writer):
-            os.set_blocking(descriptor, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._wakeup = (reader, writer)
+        self._shim = Shim(stock=stock, notes=notes)
+        self._has_strangers = False
+        self._wakeup = kernel.child_wakeup()
         self._poll = select.poll()
-        self._poll.register(reader, select.POLLIN)
+        self._poll.register(self._wakeup[0], select.POLLIN)
         self._poll.register(control, select.POLLIN)
 
     def serve(self) -> None:
         while self._control or self._shims or self._strangers():
-            ready = {descriptor for descriptor, _ in self._poll.poll(1000 if self._strangers() else None)}
-            if self._wakeup[0] in ready:
-                with suppress(BlockingIOError):
-                    os.read(self._wakeup[0], 4096)
-            self._reap()
+            ready = dict(self._poll.poll(1000 if self._has_strangers else None))
+            if self._has_strangers or self._wakeup[0] in ready:
+                kernel.hear(self._wakeup[0])
+                self._reap()
             if self._control and self._control.fileno() in ready:
                 self._answer()
             self._tell_settled()
@@ -79,18 +70,14 @@ class Keeper:
     def _tell_settled(self) -> None:
         for shim, descriptor in list(self._asked):
             if shim not in self._shims and not self._strangers():
-                with suppress(OSError):  # it does not want to know any more
-                    os.write(descriptor, wire.SETTLE)
-                os.close(descriptor)
+                _tell(descriptor, wire.SETTLE)
                 self._asked.remove((shim, descriptor))
 
     def _fork(self, descriptor: int) -> None:
         try:
             pid = os.fork()
         except OSError as error:  # no processes left
-            with suppress(OSError):
-                os.write(descriptor, wire.pack({"failed": f"fork {error.errno}", "gone": True}))
-            os.close(descriptor)
+            _tell(descriptor, wire.pack({"failed": f"fork {error.errno}", "gone": True}))
             return
         if pid:
             self._shims.add(pid)
@@ -99,28 +86,38 @@ class Keeper:
         try:
             os.setsid()  # a signal to the keeper's group spares the shims
             self._close()
-            Shim(socket.socket(fileno=descriptor), stock=self._stock, notes=self._notes).serve()
+            self._shim.serve(socket(fileno=descriptor))
         finally:
             os._exit(0)
 
     def _close(self) -> None:
         """Leave the keeper's own things, in the shim."""
-        signal.set_wakeup_fd(-1)
         for end in (*self._wakeup, *(descriptor for _, descriptor in self._asked)):
             os.close(end)
         if self._control:
             self._control.close()
 
     def _reap(self) -> None:
-        with suppress(ChildProcessError):
+        try:
             while (pid := os.waitpid(-1, os.WNOHANG)[0]) > 0:
                 self._shims.discard(pid)
-        for pid in self._strangers():  # a shim was killed, and its tree is ours now
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+        except ChildProcessError:
+            pass
+        strangers = self._strangers()  # a shim was killed, and its tree is ours now
+        for pid in strangers:
+            kernel.kill(pid)
+        self._has_strangers = bool(strangers)
 
     def _strangers(self) -> list[int]:
         return [pid for pid in kernel.children() if pid not in self._shims]
+
+
+def _tell(descriptor: int, what: bytes) -> None:
+    try:
+        os.write(descriptor, what)
+    except OSError:
+        pass  # it does not want to know any more
+    os.close(descriptor)
 
 
 def main() -> None:
@@ -131,7 +128,7 @@ def main() -> None:
         os.set_inheritable(descriptor, False)
     gc.disable()
     gc.freeze()
-    Keeper(socket.socket(fileno=descriptors[0]), stock, notes).serve()
+    Keeper(socket(fileno=descriptors[0]), stock, notes).serve()
     os._exit(0)  # the runner waits for it: nothing here needs taking apart, nor do the modules kept for jobs
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+
+from etl_runner.keeper import kernel
 
 
 class Group:
@@ -15,8 +16,7 @@ class Group:
         try:
             if memory is not None:
                 self._write("memory.max", str(memory))
-                with suppress(OSError):  # not where there is no swap
-                    self._write("memory.swap.max", "0")
+                self._try_to_write("memory.swap.max", "0")  # not where there is no swap
                 self._write("memory.oom.group", "1")
             if pids is not None:
                 self._write("pids.max", str(pids))
@@ -30,24 +30,29 @@ class Group:
 
     def kill(self) -> None:
         """Kill everybody in the group at once; kernels before 5.14 cannot, and the sweep does it alone."""
-        with suppress(OSError):
-            self._write("cgroup.kill", "1")
+        self._try_to_write("cgroup.kill", "1")
 
     def remove(self) -> tuple[int | None, bool]:
         """Take the empty group away; its peak memory in bytes, where known, and whether it ran out of memory."""
         peak = self._read("memory.peak")
         events = dict(line.split() for line in self._read("memory.events").splitlines())
-        with suppress(OSError):
+        try:
             os.rmdir(self._path)
+        except OSError:
+            pass  # somebody in it could not be killed
         return (int(peak) if peak else None), int(events.get("oom_kill", "0")) > 0
 
     def _write(self, name: str, text: str) -> None:
-        with open(os.path.join(self._path, name), "w") as file:
-            file.write(text)
+        kernel.write(f"{self._path}/{name}", text.encode())
+
+    def _try_to_write(self, name: str, text: str) -> None:
+        try:
+            self._write(name, text)
+        except OSError:
+            pass
 
     def _read(self, name: str) -> str:
         try:
-            with open(os.path.join(self._path, name)) as file:
-                return file.read().strip()
+            return kernel.read(f"{self._path}/{name}").decode().strip()
         except OSError:
             return ""

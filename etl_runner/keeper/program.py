@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 
 from etl_runner.keeper import kernel
 
@@ -68,10 +67,10 @@ def _executed(argv: list[str], env: dict[str, str], output: int) -> int:
     raise StartError(f"exec {trouble}")
 
 
-def _candidates(program: str, env: dict[str, str]) -> Iterator[str]:
-    """Where the program may be (execvp(3))."""
+def _candidates(program: str, env: dict[str, str]) -> list[str]:
+    """Where the program may be (execvp(3)): those that can be executed, or all if none can, to learn why."""
     if "/" in program:
-        yield program
-        return
-    for folder in os.get_exec_path(env):
-        yield os.path.join(folder, program)
+        return [program]
+    folders = env.get("PATH", os.defpath).split(os.pathsep)
+    paths = [f"{folder or '.'}/{program}" for folder in folders]
+    return [path for path in paths if os.access(path, os.X_OK)] or paths

@@ -5,11 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
-import socket
 import time
-from collections.abc import Sequence
-from contextlib import suppress
 
 from etl_runner.keeper import kernel, wire
 from etl_runner.keeper.program import StartError
@@ -18,28 +14,35 @@ from etl_runner.keeper.warm import Stock
 
 TYPE_CHECKING = False  # as typing's, which takes a megabyte and 3 ms to import
 if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Sequence
     from typing import Any
 
 
 class Shim:
-    """Serves the runner at the other end of `lifeline` until that is gone, or a tree of it cannot be ended."""
+    """What a shim has; made in the keeper, so that a shim need not write all of it into memory of its own."""
 
-    def __init__(self, lifeline: socket.socket, *, stock: Stock | None = None, notes: Sequence[str] = ()) -> None:
-        kernel.become_subreaper()
+    _lifeline: socket
+    _wakeup: int
+
+    def __init__(self, *, stock: Stock | None = None, notes: Sequence[str] = ()) -> None:
         self._stock = stock
         self._notes = list(notes)
-        self._lifeline = lifeline
         self._inbox = wire.Inbox()
         self._messages: list[dict[str, Any]] = []
         self._descriptors: list[int] = []
         self._runner_is_gone = False
         self._unheard: tuple[str, dict[str, Any]] | None = None  # told, but nothing shows that it was heard
-        self._wakeup = _child_wakeup()
+        self._cpu_seconds = 0.0
         self._poll = select.poll()
+
+    def serve(self, lifeline: socket) -> None:
+        """Serve the runner at its other end until that is gone, or a tree of it cannot be ended."""
+        kernel.become_subreaper()
+        self._lifeline = lifeline
+        self._wakeup = kernel.child_wakeup()[0]
         self._poll.register(lifeline, select.POLLIN)
         self._poll.register(self._wakeup, select.POLLIN)
-
-    def serve(self) -> None:
         while not self._runner_is_gone:
             while self._messages:
                 message = self._messages.pop(0)
@@ -70,7 +73,8 @@ class Shim:
         self._send(started, None)
         self._notes = []
         stopped = self._watch(tree, order)
-        ended = {**tree.end(), "stopped": stopped}
+        ended = {**tree.end(cpu_before=self._cpu_seconds), "stopped": stopped}
+        self._cpu_seconds += ended["cpu_seconds"]
         self._send({"ended": ended}, order)
         if ended["unkillable"]:
             _write_result(order["result"], {"ended": ended})
@@ -85,9 +89,9 @@ class Shim:
             if wanted and not stopped:
                 stopped = True
                 kill_at = time.monotonic() + order["grace"]
-                tree.signal(signal.SIGTERM)
+                tree.signal(kernel.TERM)
             if wanted == "now" or (kill_at is not None and time.monotonic() >= kill_at):
-                tree.signal(signal.SIGKILL)
+                tree.signal(kernel.KILL)
                 kill_at = None
             self._poll_once(None if kill_at is None else max(0.0, kill_at - time.monotonic()))
         return stopped
@@ -103,8 +107,7 @@ class Shim:
     def _poll_once(self, seconds: float | None) -> None:
         for descriptor, _ in self._poll.poll(None if seconds is None else seconds * 1000 + 1):
             if descriptor == self._wakeup:
-                with suppress(BlockingIOError):
-                    os.read(self._wakeup, 4096)
+                kernel.hear(self._wakeup)
             else:
                 self._receive()
 
@@ -114,8 +117,10 @@ class Shim:
         self._descriptors += descriptors
         if not data:
             self._runner_is_gone = True
-            with suppress(KeyError):
+            try:
                 self._poll.unregister(self._lifeline)
+            except KeyError:  # known already
+                pass
         self._messages += self._inbox.feed(data)
 
     def _send(self, message: dict[str, Any], order: dict[str, Any] | None) -> None:
@@ -133,20 +138,12 @@ def _write_result(path: str, message: dict[str, Any]) -> None:
     import json  # seldom needed: not for every supervisor
 
     new = f"{path}.new"
-    with suppress(OSError):
+    try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(new, "w", encoding="utf-8") as file:
             json.dump(message, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)
-
-
-def _child_wakeup() -> int:
-    """A descriptor that becomes readable when a child ends."""
-    reader, writer = os.pipe()
-    os.set_blocking(reader, False)
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    return reader
+    except OSError:
+        pass  # nobody is left to be told

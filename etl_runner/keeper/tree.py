@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import time
-from contextlib import suppress
 
 from etl_runner.keeper import child, kernel
 from etl_runner.keeper.cgroup import Group
@@ -25,7 +23,6 @@ class Tree:
 
     def __init__(self, order: dict[str, Any], output: int, warm: Stock | None = None) -> None:
         self._begun = time.monotonic()
-        self._before = _cpu_seconds()
         wanted = order.get("group")
         self._group = Group(**wanted) if wanted else None
         try:
@@ -50,13 +47,18 @@ class Tree:
 
     def signal(self, number: int) -> None:
         """Signal the leader's group; a stopped member hears it, too."""
-        with suppress(ProcessLookupError, PermissionError):
+        try:
             os.killpg(self.leader, number)
-            os.killpg(self.leader, signal.SIGCONT)
+            os.killpg(self.leader, kernel.CONT)
+        except (ProcessLookupError, PermissionError):
+            pass
 
-    def end(self) -> dict[str, Any]:
-        """Kill what is left, reap all, and account for it. The leader must be over."""
-        self.signal(signal.SIGKILL)
+    def end(self, *, cpu_before: float) -> dict[str, Any]:
+        """Kill what is left, reap all, and account for it. The leader must be over.
+
+        `cpu_before` is what this shim's trees before used: the kernel has one sum of all.
+        """
+        self.signal(kernel.KILL)
         _, status, usage = os.wait4(self.leader, 0)
         code = os.waitstatus_to_exitcode(status)
         if self._group:
@@ -67,7 +69,7 @@ class Tree:
             "exit": code if code >= 0 else None,
             "signal": -code if code < 0 else None,
             "seconds": time.monotonic() - self._begun,
-            "cpu_seconds": _cpu_seconds() - self._before,
+            "cpu_seconds": _cpu_seconds() - cpu_before,
             "peak_memory": peak or usage.ru_maxrss * 1024,
             "out_of_memory": out_of_memory,
             "left": left,
@@ -111,8 +113,7 @@ def _sweep() -> tuple[int, list[int]]:
         except ChildProcessError:
             return len(killed), []
         for pid in kernel.children():
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+            if kernel.kill(pid):
                 killed.add(pid)
         time.sleep(pause)
         pause = min(pause * 2, 0.05)

@@ -7,11 +7,8 @@ was imported.
 
 from __future__ import annotations
 
-import importlib
 import os
-import signal
 import sys
-from types import ModuleType
 
 TYPE_CHECKING = False  # as typing's, which takes a megabyte and 3 ms to import
 if TYPE_CHECKING:
@@ -26,6 +23,9 @@ class Stock:
     """Modules imported ahead of time, and how their files looked then. Raises NotPreloadableError."""
 
     def __init__(self, modules: list[str]) -> None:
+        import runpy  # noqa: F401 - for `run_module`: once, not in every job
+        import signal  # noqa: F401
+
         before = _descriptors()
         for name in modules:
             _import(name)
@@ -40,6 +40,7 @@ class Stock:
 def run_module(order: dict[str, Any]) -> NoReturn:
     """Be `python -m MODULE ARGS`, with this interpreter's modules; `os.environ`, folder and files are set already."""
     import runpy
+    import signal
 
     module, *arguments = order["argv"][2:]
     sys.argv = [module, *arguments]
@@ -63,6 +64,7 @@ def _be_an_ordinary_interpreter() -> None:
     """What Python does at its start and the supervisor has undone: signals, streams, garbage collection."""
     import gc
     import io
+    import signal
 
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -106,7 +108,7 @@ def _exit_status(ended: SystemExit) -> int:
 
 def _import(name: str) -> None:
     try:
-        importlib.import_module(name)
+        __import__(name)
     except Exception as error:  # a module may raise anything; without it the job starts like any other
         raise NotPreloadableError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
     if len(os.listdir("/proc/self/task")) > 1:
@@ -127,7 +129,7 @@ def _is_open(descriptor: int) -> bool:
 
 def _stamp(name: str) -> tuple[int, int] | None:
     module = sys.modules.get(name)
-    path = module.__dict__.get("__file__") if isinstance(module, ModuleType) else None
+    path = module.__dict__.get("__file__") if isinstance(module, type(sys)) else None
     if not path:
         return None
     try:

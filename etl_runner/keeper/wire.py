@@ -5,10 +5,10 @@ Both ends are of one Python, so marshal will do: it costs a tenth of json, and c
 
 from __future__ import annotations
 
+import _socket  # `socket` is larger than all else that a keeper imports
 import marshal
 import os
-import socket
-import struct
+import sys
 
 TYPE_CHECKING = False  # as typing's, which takes a megabyte and 3 ms to import
 if TYPE_CHECKING:
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 FORK = b"+"
 SETTLE = b"?"
 
-_LENGTH = struct.Struct(">I")
+_VERSION = 2  # of marshal: later ones intern texts, which writes to pages all over the interpreter
+_LENGTH = 4
+_DESCRIPTOR = 4  # an int of C
 
 
 def pack(message: dict[str, Any]) -> bytes:
     """The bytes of a message of plain values. Text that is not UTF-8 (environment, arguments) survives."""
-    body = marshal.dumps(message)
-    return _LENGTH.pack(len(body)) + body
+    body = marshal.dumps(message, _VERSION)
+    return len(body).to_bytes(_LENGTH) + body
 
 
 class Inbox:
@@ -36,25 +38,25 @@ class Inbox:
     def feed(self, data: bytes) -> list[dict[str, Any]]:
         self._bytes += data
         messages = []
-        while len(self._bytes) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._bytes)
-            end = _LENGTH.size + length
+        while len(self._bytes) >= _LENGTH:
+            end = _LENGTH + int.from_bytes(self._bytes[:_LENGTH])
             if len(self._bytes) < end:
                 break
-            messages.append(marshal.loads(self._bytes[_LENGTH.size : end]))
+            messages.append(marshal.loads(self._bytes[_LENGTH:end]))
             del self._bytes[:end]
         return messages
 
 
-def receive(connection: socket.socket, size: int = 65536) -> tuple[bytes, list[int]]:
-    """Bytes and file descriptors; no bytes mean that the other side is gone, in whatever way.
+def receive(connection: _socket.socket, size: int = 8192) -> tuple[bytes, list[int]]:
+    """Bytes and file descriptors, at most one of them; no bytes mean that the other side is gone, in whatever way.
 
-    The descriptors are closed on exec: recv_fds of the standard library drops MSG_CMSG_CLOEXEC.
+    The descriptors are closed on exec: recvmsg of the standard library drops MSG_CMSG_CLOEXEC.
     """
     try:
-        data, descriptors, _, _ = socket.recv_fds(connection, size, 1)
+        data, parts, _, _ = connection.recvmsg(size, _socket.CMSG_LEN(_DESCRIPTOR))
     except (ConnectionError, TimeoutError):
         return b"", []
+    descriptors = [int.from_bytes(part[:_DESCRIPTOR], sys.byteorder) for _, _, part in parts]
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     return data, descriptors

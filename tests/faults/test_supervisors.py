@@ -205,24 +205,34 @@ def new_order(folder: Path, words: str) -> Order:
 
 
 @pytest.mark.parametrize(
-    ("scene", "script", "result"),
+    ("scene", "script", "result", "shown"),
     [
-        ("frozen", WAIT, {"exit": 0, "signal": None, "stopped": False}),
-        ("frozen", f"{WAIT}; exit 3", {"exit": 3, "signal": None, "stopped": False}),
-        ("killed", "touch up; exec sleep 1000", {"exit": None, "signal": 15, "stopped": True}),
-        ("killed", "trap 'exit 0' TERM; touch up; sleep 1000 & wait", {"exit": 0, "signal": None, "stopped": True}),
-        ("killed", "trap '' TERM; touch up; sleep 1000; sleep 1000", {"exit": None, "signal": 9, "stopped": True}),
+        ("frozen", WAIT, {"exit": 0, "signal": None, "stopped": False}, "succeeded"),
+        ("frozen", f"{WAIT}; exit 3", {"exit": 3, "signal": None, "stopped": False}, "failed"),
+        ("killed", "touch up; exec sleep 1000", {"exit": None, "signal": 15, "stopped": True}, "lost"),
+        (
+            "killed",
+            "trap 'exit 0' TERM; touch up; sleep 1000 & wait",
+            {"exit": 0, "signal": None, "stopped": True},
+            "lost",
+        ),
+        (
+            "killed",
+            "trap '' TERM; touch up; sleep 1000; sleep 1000",
+            {"exit": None, "signal": 9, "stopped": True},
+            "lost",
+        ),
     ],
 )
 def test_what_the_runner_did_not_live_to_hear_is_written_down(
-    tmp_path: Path, scene: str, script: str, result: dict[str, object]
+    tmp_path: Path, scene: str, script: str, result: dict[str, object], shown: str
 ) -> None:
     write_pipeline(tmp_path, {"job": script})
 
     seen = play(tmp_path, scene, **({"killed": True} if scene == "frozen" else {}))
 
     assert seen["survivors"] == []
-    assert (seen["status"], seen["run"], seen["jobs"]) == (-9, "lost", {"job": "lost"})
+    assert (seen["status"], seen["run"], seen["jobs"]) == (-9, "lost", {"job": shown})
     (ended,) = seen["results"].values()
     assert {key: ended[key] for key in result} == result
 
