@@ -286,7 +286,7 @@ def test_where_nothing_moves_a_long_silence_is_broken(tmp_path: Path) -> None:
 def test_github_actions_gets_an_annotation_and_a_fold(tmp_path: Path) -> None:
     lines = show(failed_run(tmp_path), tmp_path, env={"GITHUB_ACTIONS": "true"}).splitlines()
 
-    at = lines.index("::error title=table-1::✗ table-1       5.9s  exit 1")
+    at = lines.index("::error title=table-1::✗ table-1 5.9s exit 1")
     assert lines[at + 1] == "::group::table-1: the end of its log"
     assert lines[at + 2] == "    │ Traceback (most recent call last):"
     assert lines[at + 7] == "::endgroup::"

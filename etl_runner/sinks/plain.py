@@ -40,7 +40,7 @@ class PlainScreen:
         stamp = f"{at.astimezone():%H:%M:%S} {self._counter(done)}"
         head, rest = [[(stamp, "dim"), *line] for line in block[:1]], list(block[1:])
         if self._github and bad:
-            head, rest = _for_github(head, rest, title=bad, message=plain(block[0]))
+            head, rest = _for_github(head, rest, title=bad, message=" ".join(plain(block[0]).split()))
         self._out.write(paint([*head, *rest], look))
 
     def print(self, lines: Sequence[Line], look: Look) -> None:
