@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import accumulate
 
 import psycopg
@@ -51,7 +51,15 @@ def without(source: Source, bad: Iterable[Skipped]) -> Iterator[bytes]:
         yield b"".join(kept)
 
 
-def screen(session: Session, statement: sql.Composed, source: Source, *, limit: int, end_mark: bool) -> list[Skipped]:
+def screen(
+    session: Session,
+    statement: sql.Composed,
+    source: Source,
+    *,
+    limit: int,
+    end_mark: bool,
+    secret: Container[str] = (),
+) -> list[Skipped]:
     """The records that the statement, a COPY that keeps nothing, cannot read.
 
     With `end_mark` a line `\\.` would end the data. Raises DataRejectedError where there are more than `limit`, which
@@ -62,13 +70,21 @@ def screen(session: Session, statement: sql.Composed, source: Source, *, limit: 
     for one, lost in _bad_records(_Judge(session, statement, end_mark=end_mark), source):
         spent += lost
         if limit and spent > limit:
-            said = one.said if one.column is None else f"column {one.column!r} does not fit its type"
             raise DataRejectedError(
-                f"{source.place(record=one.number)}: {said}; more lines than rejects.limit = {limit} cannot be read",
+                f"{source.place(record=one.number)}{_told(one, secret)};"
+                f" with it more than {limit} lines cannot be read, the limit of rejects",
                 hint="the table is as it was; rejects = { limit = … } says how many may be",
             )
         found.append(one)
     return found
+
+
+def _told(one: Skipped, secret: Container[str]) -> str:
+    if one.column is None:
+        return f": {one.said}"
+    if one.column in secret:
+        return f", column {one.column!r}: the value does not fit the column's type"
+    return f", column {one.column!r}, value {one.value!r}: {one.said}"
 
 
 def _bad_records(judge: _Judge, source: Source) -> Iterator[tuple[Skipped, int]]:

@@ -118,7 +118,7 @@ def copy_into(
         if skipped is None:
             raise
     looking = copying(part=_kept_by_none(part), freeze=False, skips=False, limit=0)
-    skipped[:] = screen(session, looking, source, limit=limit, end_mark=server_version(session) < 18)
+    skipped[:] = screen(session, looking, source, limit=limit, end_mark=server_version(session) < 18, secret=secret)
     try:
         with _emptied(session, target):
             return _send(session, copying(part=part, freeze=freeze, skips=False, limit=0), without(source, skipped))
