@@ -265,3 +265,10 @@ def test_a_file_with_another_delimiter_is_not_taken_for_one_column(tmp_path: Pat
 
     assert (refused.status, f"is {mark!r} the delimiter?" in refused.stderr) == (65, True), refused.stderr
     assert (loaded.status, query(database, "SELECT * FROM w.a")) == (0, [(1, "x")])
+
+
+def test_one_column_whose_name_has_the_delimiter_is_one_column(tmp_path: Path, database: str) -> None:
+    (tmp_path / "a.csv").write_text('"name, first"\nx\n')
+
+    assert run_job(database, "table", "--file", tmp_path / "a.csv").status == 0
+    assert query(database, "SELECT * FROM raw.a") == [("x",)]

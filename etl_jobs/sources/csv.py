@@ -55,7 +55,7 @@ class CsvSource:
         first, *others = self._files()
         header = self._header(first)
         if not self._is_declared:
-            _refuse_other_delimiter(first, header)
+            _refuse_other_delimiter(first, header, delimiter=self.delimiter)
         for path in others:
             found = self._header(path)
             if found != header:
@@ -165,9 +165,9 @@ def _lines(text: bytes) -> int:
     return ends + (not text.endswith((b"\r", b"\n")))
 
 
-def _refuse_other_delimiter(path: Path, header: tuple[str, ...]) -> None:
+def _refuse_other_delimiter(path: Path, header: tuple[str, ...], *, delimiter: str) -> None:
     """One column that nobody declared and that looks like several would be loaded as one text."""
-    others = [mark for mark in _DELIMITERS if mark in header[0]]
+    others = [mark for mark in _DELIMITERS if mark != delimiter and mark in header[0]]
     if len(header) == 1 and others:
         raise DataRejectedError(
             f"{path} line 1: one column only, {header[0]!r}",
