@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -28,6 +30,7 @@ from tests.support.servers import database, warehouse
 
 LOGIN = {"database": "company", "user": "etl", "password": "demo"}
 TABLES = {"import_purchase": "purchase.order", "local_sale": "sale.order", "local_purchase_due": "account.move.line"}
+STARTED = ("attempt_started", "local-sales")
 JOBS = ("import_purchases", "local_sales", "local_purchases_due")
 
 
@@ -198,6 +201,37 @@ def test_a_load_killed_in_its_transaction_and_retried_at_once_loads_once(databas
         assert held(database, "local_sale") == served_by(server, "sale.order")
     assert "recorded" not in stdout
     assert query(database, "SELECT attempt FROM etl.load WHERE run = 4") == [(2,)]
+
+
+def test_a_job_killed_in_its_transaction_is_tried_again_beside_the_others(database: str, tmp_path: Path) -> None:
+    (tmp_path / "etl.toml").write_text((EXAMPLE / "etl.toml").read_text().replace('"10s"', '"0.1s"'))
+    deleting = (
+        "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND application_name = 'etl-run/1/local-sales/{}'"
+    )
+    with erp() as server:
+        job(server, database)
+        _change(server)
+        env = clean_env(DATABASE_URL=database, **variables(server))
+        with holding(database, "LOCK TABLE erp.local_sale IN SHARE MODE"):
+            run = subprocess.Popen(
+                [*ETL_RUN, "all", "-o", "json"], cwd=tmp_path, env=env, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            assert run.stdout is not None
+            events = (json.loads(line) for line in run.stdout)
+            pid = next(e["pid"] for e in events if (e["event"], e.get("job")) == STARTED)
+            wait_for(lambda: query(database, deleting.format(1)))
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: query(database, deleting.format(2)))
+        ends = {e["job"]: (e["attempt"], e["outcome"]) for e in events if e["event"] == "job_finished"}
+        run.communicate(timeout=60)
+
+        assert run.returncode == 0
+        assert [held(database, table) for table in TABLES] == [served_by(server, m) for m in TABLES.values()]
+    assert ends["local-sales"] == (2, "succeeded")
+    records = query(database, "SELECT job, attempt FROM etl.load WHERE run = 1 ORDER BY job")
+    assert records == [("import-purchases", 1), ("local-purchases-due", 1), ("local-sales", 2)]
 
 
 @pytest.mark.parametrize("seed", range(3))
