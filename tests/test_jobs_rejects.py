@@ -91,6 +91,7 @@ def test_a_missing_folder_and_an_unset_variable_are_configuration(shop: Shop) ->
 
     assert (gone.status, unset.status) == (78, 78)
     assert "the source folder /no/such/folder does not exist" in gone.stderr
+    assert "set the variable ETL_SOURCE" in gone.stderr
     assert "the environment variable ETL_SOURCE is not set" in unset.stderr
 
 

@@ -21,7 +21,8 @@ def find_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
     """The files that are named, each once: in the order of the patterns, those of one pattern by name."""
     if not folder.is_dir():
         raise MisconfiguredError(
-            f"the source folder {folder} does not exist", hint="see [source] folder in the catalogue"
+            f"the source folder {folder} does not exist",
+            hint='[source] folder in the catalogue names it; where that says "${ETL_SOURCE}", set the variable ETL_SOURCE',
         )
     found: dict[Path, None] = {}
     for pattern in patterns:
