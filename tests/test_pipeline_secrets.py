@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.files import only_job, plan_of, problems_of
+from etl_runner.pipeline import PipelineProblems
+from tests.support.files import only_job, plan_of, problems_of, read
 
 CURE = "leave it out of run: the job finds it in its environment"
 
@@ -32,6 +33,15 @@ def test_a_password_written_into_a_command_is_a_problem() -> None:
         "2:7+32 jobs.a.run: there is a password in it, and everybody on a machine can read the commands that run there"
         " | put it into a variable, which the job reads itself"
     ]
+
+
+def test_a_problem_is_shown_without_the_passwords_of_its_line() -> None:
+    with pytest.raises(PipelineProblems) as found:
+        read('[jobs.a]\nrun = "psql postgres://u:hunter2@db/x ${NIX}"')
+
+    problems = found.value.problems
+    assert [problem.text for problem in problems] == ['run = "psql postgres://u:*******@db/x ${NIX}"'] * 2
+    assert "hunter2" not in str(found.value)
 
 
 @pytest.mark.parametrize(

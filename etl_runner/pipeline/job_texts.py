@@ -111,8 +111,8 @@ class TextReader:
             self.source.add(path, f"cannot read {name!r}: {reason.lower()}")
             return {}
         values, bad = read_env_file(text)
-        for number, line in bad:
-            self.source.add_elsewhere(name, number, line, "expected NAME=value")
+        for number in bad:
+            self.source.add_hidden(name, number, "expected NAME=value")
         return values
 
     def check_holes(self, source: Texts, known: Sequence[str], *, path: Where) -> None:

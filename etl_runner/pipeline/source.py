@@ -10,8 +10,10 @@ from typing import Any
 
 from etl_runner.pipeline.positions import Path, Place, scan
 from etl_runner.pipeline.problems import PipelineProblems, Problem
+from etl_runner.secrecy import passwords_in
 
 _PLACE_IN_MESSAGE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+HIDDEN = "***"
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -89,9 +91,13 @@ class Source:
         if problem not in self.problems:
             self.problems.append(problem)
 
-    def add_elsewhere(self, file: str, line: int, text: str, message: str) -> None:
-        """Note a problem of another file that this one names."""
-        self.problems.append(Problem(file=file, line=line, col=1, width=len(text), key="", message=message, text=text))
+    def add_hidden(self, file: str, line: int, message: str) -> None:
+        """Note a problem of another file that this one names, and whose lines may be secret."""
+        cure = "not shown: it may be a secret"
+        found = Problem(
+            file=file, line=line, col=1, width=len(HIDDEN), key="", message=message, suggestion=cure, text=HIDDEN
+        )
+        self.problems.append(found)
 
     def raise_problems(self) -> None:
         if self.problems:
@@ -124,8 +130,15 @@ class Source:
             key=key,
             message=message,
             suggestion=cure,
-            text=text,
+            text=_without_passwords(text),
         )
+
+
+def _without_passwords(line: str) -> str:
+    """The line with stars for the letters of passwords inside URLs, so that carets stand where they did."""
+    for password in passwords_in(line) if "://" in line else ():
+        line = line.replace(password, "*" * len(password))
+    return line
 
 
 def _dotted(path: Path) -> str:

@@ -161,21 +161,21 @@ def vars_in(pieces: Iterable[Piece]) -> tuple[str, ...]:
     return tuple(piece.name for piece in pieces if isinstance(piece, Var) and piece.default is None)
 
 
-def read_env_file(text: str) -> tuple[dict[str, str], list[tuple[int, str]]]:
-    """The variables of NAME=value lines, and the (number, text) of lines that are none.
+def read_env_file(text: str) -> tuple[dict[str, str], list[int]]:
+    """The variables of NAME=value lines, and the numbers of lines that are none.
 
     `export` before a name, blank lines and # comments are allowed; 'single' quotes are literal, "double" ones know \\n,
     \\t, \\" and \\\\.
     """
     values: dict[str, str] = {}
-    bad: list[tuple[int, str]] = []
+    bad: list[int] = []
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if found := _ENV_LINE.fullmatch(line):
             values[found["name"]] = _env_value(found)
         else:
-            bad.append((number, line))
+            bad.append(number)
     return values, bad
 
 
