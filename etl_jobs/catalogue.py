@@ -75,7 +75,7 @@ class _Reader:
         top = self.entries.known(document, "", _TOP_KEYS)
         warehouse = self.entries.known(top.get("warehouse", {}), "warehouse", _WAREHOUSE_KEYS, needed=("schema",))
         source = self._source(top.get("source", {}), scale=scale)
-        tables = self._tables(top.get("table", []), source)
+        tables = self._tables(top.get("table", []), source, is_known=not self.entries.problems)
         if not tables and not self.entries.problems:
             self.entries.problems.append("no [[table]] in it")
         for name in (name for name, times in Counter(table.name for table in tables).items() if times > 1):
@@ -147,23 +147,28 @@ class _Reader:
             self.entries.problems.append(f"{text!r}: the environment variable {name} is not set")
         return self.env.get(name, "")
 
-    def _tables(self, listed: list[Any], source: SourceSettings) -> tuple[Table, ...]:
-        """The listed tables in their order, then those that are found: a new file moves no other table's place."""
+    def _tables(self, listed: list[Any], source: SourceSettings, *, is_known: bool) -> tuple[Table, ...]:
+        """The listed tables in their order, then those that are found: a new file moves no other table's place.
+
+        Nothing is looked for where the source is not known.
+        """
         own = [(n, entry) for n, entry in enumerate(listed) if not (isinstance(entry, dict) and "each" in entry)]
         tables = [self._table(place, n, entry, source.kind) for place, (n, entry) in enumerate(own)]
         for number, entry in enumerate(listed):
             if isinstance(entry, dict) and "each" in entry:
-                found = self._each(f"table {number}", entry, source, tables)
+                found = self._each(f"table {number}", entry, source if is_known else None, tables)
                 tables += [self._table(len(tables) + n, number, one, source.kind) for n, one in enumerate(found)]
         return tuple(tables)
 
     def _each(
-        self, where: str, entry: dict[str, Any], source: SourceSettings, before: Iterable[Table]
+        self, where: str, entry: dict[str, Any], source: SourceSettings | None, before: Iterable[Table]
     ) -> list[dict[str, Any]]:
         """The entry as one for every file that its patterns find and no table before it reads."""
         found = self.entries.known(entry, where, EACH_KEYS)
         patterns, names = found.pop("each", []), found.pop("names", "exact")
         self.entries.one_of(names, NAMES, f"{where}: names")
+        if source is None:
+            return []
         if source.folder is None or not source.folder.is_dir():
             missing = (
                 f"the source folder {source.folder} does not exist" if source.folder else "the source has no folder"

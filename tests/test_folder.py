@@ -215,6 +215,17 @@ def test_a_mistake_of_a_pattern_is_told_once_and_of_its_tables_not_a_hundred_tim
     assert often.value.message.endswith("… and 80 more")
 
 
+def test_a_source_that_is_not_known_is_the_only_complaint(tmp_path: Path) -> None:
+    path = catalogue(tmp_path, 'each = "*.csv"')
+    path.write_text(path.read_text().replace('folder = "."', 'folder = "${ETL_SOURCE}"'))
+    with pytest.raises(MisconfiguredError) as caught:
+        read_catalogue(path, env={})
+    with pytest.raises(MisconfiguredError, match=r"table 0: each: the source folder /no/where does not exist$"):
+        read_catalogue(path, env={"ETL_SOURCE": "/no/where"})
+
+    assert caught.value.message == f"{path}: '${{ETL_SOURCE}}': the environment variable ETL_SOURCE is not set"
+
+
 def test_a_folder_is_a_catalogue_too(tmp_path: Path, database: str) -> None:
     make(tmp_path, "A.CSV", "b.csv")
     found = run_job(database, "find", tmp_path, output=tmp_path / ".output")
