@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
+from etl_jobs.checksums import checksum
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.places import Places
 from etl_jobs.rules import Rule, check_name, rules_of
-from etl_jobs.staging import identifiers
 from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session
 
@@ -81,17 +81,6 @@ def checked(staging: sql.Composable, table: Table, *more: sql.Composable) -> sql
     named = [sql.SQL("(({}) IS FALSE) AS {}").format(expression, name) for name, expression in checks]
     columns: list[sql.Composable] = [*more, *named, sql.SQL("*")]
     return sql.SQL("(SELECT {} FROM {} AS own) AS s").format(sql.SQL(", ").join(columns), staging)
-
-
-def whole(session: Session, relation: sql.Identifier, columns: Iterable[str]) -> tuple[int, int]:
-    """How many rows a relation has, and the checksum of these columns."""
-    row = session.execute(sql.SQL("SELECT count(*), {} FROM {} AS s").format(checksum(columns), relation)).fetchone()
-    return (row[0], int(row[1])) if row else (0, 0)
-
-
-def checksum(columns: Iterable[str]) -> sql.Composed:
-    """An SQL aggregate over the columns of `s`; the order of rows does not matter."""
-    return sql.SQL("coalesce(sum(hash_record_extended(ROW({}), 0)), 0)").format(identifiers(columns, of="s"))
 
 
 def judge(

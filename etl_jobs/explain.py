@@ -74,8 +74,7 @@ def _cached(session: Session, work: Work, table: Table) -> str:
 
 def _staging(work: Work, shape: Shape, header: tuple[str, ...], *, since: str | None) -> list[str]:
     script = _Script(work.session)
-    beside = work.table.strategy == "replace"
-    create_staging(script.session, work.staging, work.table, first=work.held, logged=beside)
+    create_staging(script.session, work.staging, work.table, first=work.held, logged=work.beside)
     part = part_of(work.table, since=since)
     script.execute(
         copy_statement(
@@ -84,7 +83,7 @@ def _staging(work: Work, shape: Shape, header: tuple[str, ...], *, since: str | 
             work.source,
             header,
             part=None if shape.unknown else part,
-            freeze=beside,
+            freeze=work.beside,
             skips=bool(work.table.reject_limit),
             limit=work.table.reject_limit,
         )
@@ -116,7 +115,7 @@ def _apply(work: Work, shape: Shape, *, since: str | None) -> list[str]:
     script.lines.append("BEGIN;")
     if not work.held:
         create_target(script.session, work.target, work.table)
-    if work.table.strategy == "replace":
+    if work.beside:
         names = {"target": work.target, "staging": work.staging, "schema": sql.Identifier(work.catalogue.schema)}
         script.lines.append(sql.SQL(_SWAP).format(**names).as_string(work.session))
     else:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from etl_jobs.changes import Change, Changed, differ, equal
+from etl_jobs.changes import DIFFERENCES, IS_THERE, WAS_THERE, Change, Changed, equal, find_differences
+from etl_jobs.checksums import row_hash
 from etl_jobs.staging import identifiers
+from etl_jobs.tables import HISTORY
 from etl_jobs.warehouse import Session
 
 # An instant later than every one in the table, also when the clock went back.
@@ -15,15 +17,15 @@ _SET_INSTANT = (
 )
 _INSTANT = sql.SQL("(SELECT current_setting('etl.instant')::timestamptz)")
 _CLOSE = (
-    "WITH closed AS (UPDATE {target} AS t SET valid_to = {instant}, is_current = false"
-    " WHERE t.is_current AND NOT EXISTS (SELECT FROM {staging} AS s WHERE {same_key}{same_values})"
-    " RETURNING {key})"
-    " SELECT count(*), count({one_of_key}) FROM closed LEFT JOIN {staging} AS s ON {same_key_closed}"
+    "WITH closed AS (UPDATE {target} AS t SET valid_to = {instant}, is_current = false FROM {differences} AS d"
+    " WHERE t.is_current AND d.{was_there} AND {same_key}"
+    " RETURNING d.{is_there} AS stays, {hash}::numeric - {hash_before} AS grown)"
+    " SELECT count(*), count(*) FILTER (WHERE stays), coalesce(sum(grown), 0) FROM closed"
 )
 _OPEN = (
-    "INSERT INTO {target} ({columns}, valid_from, valid_to, is_current)"
-    " SELECT {values}, {instant}, NULL, true FROM {staging} AS s"
-    " WHERE NOT EXISTS (SELECT FROM {target} AS t WHERE t.is_current AND {same_key})"
+    "WITH opened AS (INSERT INTO {target} AS t ({columns}, valid_from, valid_to, is_current)"
+    " SELECT {columns}, {instant}, NULL, true FROM {differences} AS d WHERE d.{is_there} RETURNING {hash} AS grown)"
+    " SELECT count(*), coalesce(sum(grown), 0) FROM opened"
 )
 
 
@@ -34,28 +36,29 @@ def keep_history(session: Session, change: Change) -> Changed:
     and counts as deleted; one that comes back opens a new version.
     """
     session.execute(sql.SQL(_SET_INSTANT).format(change.target))
-    same = sql.SQL(" AND NOT ({})").format(differ(change.others, "t", "s")) if change.others else sql.SQL("")
-    closed = session.execute(
-        sql.SQL(_CLOSE).format(
-            target=change.target,
-            staging=change.staging,
-            instant=_INSTANT,
-            key=identifiers(change.key, of="t"),
-            same_key=equal(change.key, "t", "s"),
-            same_values=same,
-            one_of_key=sql.Identifier("s", change.key[0]),
-            same_key_closed=equal(change.key, "closed", "s"),
-        )
-    ).fetchone()
+    current = sql.SQL("(SELECT * FROM {} WHERE is_current)").format(change.target)
+    find_differences(session, change, held=current, gone=sql.SQL("true"))
+    values = {
+        "target": change.target,
+        "differences": DIFFERENCES,
+        "instant": _INSTANT,
+        "columns": identifiers(change.columns),
+        "same_key": equal(change.key, "t", "d"),
+        "was_there": WAS_THERE,
+        "is_there": IS_THERE,
+        "hash": row_hash((*change.columns, *HISTORY), of="t"),
+        "hash_before": sql.SQL("hash_record_extended(ROW({}, t.valid_from, NULL::timestamptz, true), 0)").format(
+            identifiers(change.columns, of="t")
+        ),
+    }
+    closed = session.execute(sql.SQL(_CLOSE).format(**values)).fetchone()
+    opened = session.execute(sql.SQL(_OPEN).format(**values)).fetchone()
     assert closed is not None
-    opened = session.execute(
-        sql.SQL(_OPEN).format(
-            target=change.target,
-            staging=change.staging,
-            instant=_INSTANT,
-            columns=identifiers(change.columns),
-            values=identifiers(change.columns, of="s"),
-            same_key=equal(change.key, "t", "s"),
-        )
-    ).rowcount
-    return Changed(inserted=opened - closed[1], updated=closed[1], deleted=closed[0] - closed[1])
+    assert opened is not None
+    changed = closed[1]
+    return Changed(
+        inserted=opened[0] - changed,
+        updated=changed,
+        deleted=closed[0] - changed,
+        grown=(opened[0], int(closed[2] + opened[1])),
+    )

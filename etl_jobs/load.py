@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from psycopg import sql
 
 from etl_jobs.appending import forget_batches
-from etl_jobs.checks import Found, whole
+from etl_jobs.changes import Changed
+from etl_jobs.checks import Found
+from etl_jobs.checksums import whole
 from etl_jobs.records import (
     RECORDED,
     Attempt,
+    Held,
     Loaded,
     cached_load,
+    columns_held,
     declaration,
     forget_watermark,
+    held_before,
     move_watermark,
     recorded_load,
     target_name,
@@ -32,6 +37,8 @@ from etl_jobs.tables import Catalogue, Table
 from etl_jobs.target import add_columns, columns_of, create_target
 from etl_jobs.warehouse import Session, locked, prepare
 from etl_jobs.work import Staged, Work
+
+_GROWING = frozenset(("incremental", "append"))  # what was rejected before is still so
 
 
 def load_table(
@@ -115,7 +122,7 @@ class _Load:
         Only `added` columns go to an existing target just before: nobody is to wait for their values.
         """
         work, session, table = self.work, self.work.session, self.work.table
-        if added and table.strategy != "replace":
+        if added and not work.beside:
             add_columns(session, work.target, {c: table.columns[c] for c in added}, patience=work.wait)
         with session.transaction():
             if not work.held:
@@ -125,41 +132,59 @@ class _Load:
                 forget_watermark(session, work.name)
             changed = change_target(session, work.step(staged, found))
             move_watermark(session, work.name, table, found)
-            loaded = Loaded(
-                rows=found.rows,
-                **asdict(changed),
-                duplicates=found.duplicates,
-                orphans=sum(found.orphans),
-                rejected=len(staged.rejected),
-                warnings=len(staged.warned),
-                warned=staged.warned,
-                bytes=staged.bytes,
-            )
-            anew = work.full or table.strategy not in {
-                "append",
-                "incremental",
-            }  # what was rejected before is out of date
+            loaded = _loaded(staged, found, changed)
+            anew = work.full or table.strategy not in _GROWING
             keep_rejected(session, work.rejects, staged.rejected, attempt=self.attempt, anew=anew)
-            number = write_record(session, self.attempt, self._record_values(loaded, found, since=staged.since))
+            values = self._record_values(loaded, found, held=self._held(staged, found, changed), since=staged.since)
+            number = write_record(session, self.attempt, values)
             session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(work.staging))
         return replace(loaded, load=number)
 
-    def _record_values(self, loaded: Loaded, found: Found, *, since: str | None) -> dict[str, object]:
-        work = self.work
-        if work.table.strategy in {"snapshot", "replace"}:
-            held = found.rows, found.checksum
-        else:
-            held = whole(work.session, work.target, work.table.held_columns)
+    def _held(self, staged: Staged, found: Found, changed: Changed) -> Held:
+        """What the target holds now.
+
+        A target that grows is not read for that: what has changed is added to what it held after its last load. So
+        what others did to it in between is still found at the end. Who reads all of a source takes the target as it is.
+        """
+        work, table = self.work, self.work.table
+        columns = columns_held(work.session, table)
+        if work.beside or table.strategy == "snapshot":
+            return Held(rows=found.rows, checksum=found.checksum, columns=columns)
+        before = held_before(work.session, work.name)
+        anew = work.full or (bool(table.watermark) and staged.since is None)
+        if anew or changed.grown is None or before is None or before.columns != columns:
+            rows, checksum = whole(work.session, work.target, table.held_columns)
+            return Held(rows=rows, checksum=checksum, columns=columns)
+        rows, checksum = changed.grown
+        return Held(rows=before.rows + rows, checksum=before.checksum + checksum, columns=columns)
+
+    def _record_values(self, loaded: Loaded, found: Found, *, held: Held, since: str | None) -> dict[str, object]:
         return {
-            "target": work.name,
-            "strategy": work.table.strategy,
-            "source": work.source.name,
+            "target": self.work.name,
+            "strategy": self.work.table.strategy,
+            "source": self.work.source.name,
             "fingerprint": self.fingerprint,
             "declared": self.declared,
             "since": since,
             "checksum": found.checksum,
-            "held_rows": held[0],
-            "held_checksum": held[1],
+            "held_rows": held.rows,
+            "held_checksum": held.checksum,
+            "held_columns": held.columns,
             "started": self.started,
             **{column: getattr(loaded, field) for field, column in RECORDED.items()},
         }
+
+
+def _loaded(staged: Staged, found: Found, changed: Changed) -> Loaded:
+    return Loaded(
+        rows=found.rows,
+        inserted=changed.inserted,
+        updated=changed.updated,
+        deleted=changed.deleted,
+        duplicates=found.duplicates,
+        orphans=sum(found.orphans),
+        rejected=len(staged.rejected),
+        warnings=len(staged.warned),
+        warned=staged.warned,
+        bytes=staged.bytes,
+    )

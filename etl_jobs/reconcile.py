@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from psycopg import sql
 
-from etl_jobs.checks import Found, count_problems, whole
+from etl_jobs.checks import Found, count_problems
+from etl_jobs.checksums import whole
 from etl_jobs.records import is_fresh, target_name
 from etl_jobs.shape import pinned_columns
 from etl_jobs.sources import open_source

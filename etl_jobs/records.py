@@ -13,7 +13,7 @@ from etl_jobs.checks import Found
 from etl_jobs.errors import MisconfiguredError
 from etl_jobs.staging import identifiers
 from etl_jobs.tables import Catalogue, Table
-from etl_jobs.warehouse import Session
+from etl_jobs.warehouse import Session, server_version
 
 RECORDED = {c: c for c in ("inserted", "updated", "deleted", "duplicates", "orphans", "rejected", "warnings")} | {
     "rows": "rows_in"
@@ -27,6 +27,15 @@ class Attempt:
     run: int | None
     job: str
     number: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """How many rows the whole target has after a load, and their checksum over `columns`."""
+
+    rows: int
+    checksum: int
+    columns: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +150,21 @@ def cached_load(session: Session, name: str, table: Table, *, fingerprint: str, 
     else:
         return None
     return Loaded(rows=rows, inserted=0, updated=0, deleted=0, duplicates=0, orphans=0, cached=why, load=number)
+
+
+def columns_held(session: Session, table: Table) -> str:
+    """What a checksum of the target depends on beside its rows: columns, types, and how the server hashes them."""
+    columns = ", ".join(f"{name} {kind}" for name, kind in table.held_columns.items())
+    return f"PostgreSQL {server_version(session)}: {columns}"
+
+
+def held_before(session: Session, name: str) -> Held | None:
+    """What the target held after its last load; None where there was none, or its record does not say of what."""
+    row = session.execute(
+        "SELECT held_rows, held_checksum, held_columns FROM etl.load WHERE target = %s ORDER BY id DESC LIMIT 1",
+        [name],
+    ).fetchone()
+    return Held(rows=row[0], checksum=int(row[1]), columns=row[2]) if row and row[2] else None
 
 
 def rows_of_last_load(session: Session, name: str) -> int | None:

@@ -10,6 +10,15 @@ from psycopg import sql
 from etl_jobs.staging import identifiers
 from etl_jobs.tables import Check, Reference, Table
 
+_COUNT_GROUPED = (
+    "(SELECT coalesce(sum(n - 1), 0)::bigint FROM"
+    " (SELECT count(*) AS n FROM {staging} AS s WHERE {filled} GROUP BY {keys}) AS keys)"
+)
+_COUNT_SORTED = (  # one short value is sorted several times faster than grouped
+    "(SELECT count({keys}) - count(DISTINCT {keys}) + greatest(count(*) - count({keys}) - 1, 0)"
+    " FROM {staging} AS s WHERE {filled})"
+)
+_SHORT = frozenset(("smallint", "integer", "int", "bigint", "date", "uuid"))
 ROW_PLACE = sql.Identifier("row place")  # of `s`, where rows are to be rejected
 
 
@@ -37,7 +46,7 @@ def rules_of(table: Table, staging: sql.Composable, parents: Sequence[sql.Compos
     """First the columns that take no nulls, then the key where there is one, then the references, then the checks."""
     rules = [_not_null(c, Check(column=c), f"column {c!r}: {{n}} empty, but it is required") for c in table.never_null]
     if table.key:
-        rules.append(_unique(staging, table.key, "key", severity="fail" if table.identity else "count"))
+        rules.append(_unique(staging, table, table.key, "key", severity="fail" if table.identity else "count"))
     pairs = enumerate(zip(table.references, parents, strict=True))
     rules += [_reference(reference, parent, f"parent {n}") for n, (reference, parent) in pairs]
     return rules + [
@@ -60,11 +69,12 @@ def _not_null(column: str, check: Check, said: str) -> Rule:
     return Rule(reason=reason, said=said, count=_counted(bad), where=bad, severity=check.severity)
 
 
-def _unique(staging: sql.Composable, columns: tuple[str, ...], word: str, *, severity: str) -> Rule:
+def _unique(staging: sql.Composable, table: Table, columns: tuple[str, ...], word: str, *, severity: str) -> Rule:
     """Rows with an empty value repeat nothing; of rows that repeat each other the first one stays."""
     filled = sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(sql.Identifier(c)) for c in columns)
     keys = identifiers(columns)
     condition = filled if word == "unique" else sql.SQL("true")
+    sortable = len(columns) == 1 and table.columns.get(columns[0]) in _SHORT
     values = {
         "place": ROW_PLACE,
         "keys": keys,
@@ -75,10 +85,7 @@ def _unique(staging: sql.Composable, columns: tuple[str, ...], word: str, *, sev
     return Rule(
         reason=f"{word} ({', '.join(columns)}) is there already",
         said=f"{word} ({', '.join(columns)}): {{n}} rows too many",
-        count=sql.SQL(
-            "(SELECT coalesce(sum(n - 1), 0)::bigint FROM"
-            " (SELECT count(*) AS n FROM {staging} AS s WHERE {filled} GROUP BY {keys}) AS keys)"
-        ).format(**values),
+        count=sql.SQL(_COUNT_SORTED if sortable else _COUNT_GROUPED).format(**values),
         where=sql.SQL(
             "({own}) IN (SELECT {keys} FROM {staging} AS k WHERE {filled} GROUP BY {keys} HAVING count(*) > 1)"
         ).format(**values),
@@ -119,7 +126,7 @@ def _reference(reference: Reference, parent: sql.Composable, alias: str) -> Rule
 def _check(staging: sql.Composable, table: Table, check: Check, number: int) -> Rule:
     column = sql.Identifier("s", check.column)
     if check.unique:
-        return _unique(staging, check.unique, "unique", severity=check.severity)
+        return _unique(staging, table, check.unique, "unique", severity=check.severity)
     if check.not_null:
         return _not_null(check.column, check, f"column {check.column!r}: {{n}} empty")
     if check.fresh:

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS etl.load (
 ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS declared text;        -- what the catalogue said and the parents' sources were
 ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS rejected bigint NOT NULL DEFAULT 0;
 ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS warnings bigint NOT NULL DEFAULT 0;
+ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS held_columns text;    -- of what held_checksum is, null: nobody may go on from it
 CREATE INDEX IF NOT EXISTS load_target ON etl.load (target, id);
 COMMENT ON TABLE etl.load IS 'One row per load, written in the same transaction as its rows.';
 

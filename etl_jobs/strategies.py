@@ -7,21 +7,21 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from etl_jobs.appending import append, forget_batches
-from etl_jobs.changes import Change, Changed, merge, replace_rows, upsert
+from etl_jobs.appending import append, forget_batches, remember_batch
+from etl_jobs.changes import Change, Changed, make_equal, replace_rows, upsert
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.history import keep_history
 from etl_jobs.swap import swap
 from etl_jobs.tables import Catalogue, Table
-from etl_jobs.warehouse import Session, server_version
+from etl_jobs.warehouse import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One table to be changed: `part` is what of it the load answers for, `batch` the rows' number and checksum.
 
-    `full` makes the target equal to the whole source, also where it usually only grows. `patience` is how many
-    seconds to wait for readers, where the strategy needs the table for itself.
+    `full` makes the target equal to the whole source, also where it usually only grows. `beside`: staging takes the
+    target's place. `patience` is how many seconds to wait for readers, where a strategy needs the table for itself.
     """
 
     catalogue: Catalogue
@@ -30,7 +30,12 @@ class Step:
     part: sql.Composable | None
     batch: tuple[int, int]
     full: bool
+    beside: bool
     patience: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.catalogue.schema}.{self.table.name}"
 
 
 def part_of(table: Table, *, since: str | None) -> sql.Composable | None:
@@ -58,21 +63,20 @@ def change_target(session: Session, step: Step) -> Changed:
 
 
 def _change(session: Session, step: Step) -> Changed:
-    name = f"{step.catalogue.schema}.{step.table.name}"
-    match step.table.strategy:
-        case "replace":
-            return swap(session, step.change, schema=step.catalogue.schema, patience=step.patience)
+    table, change = step.table, step.change
+    if table.strategy == "append" and not change.key and (step.full or step.beside):
+        forget_batches(session, step.name)
+        remember_batch(session, step.name, step.batch)
+    if step.beside:
+        return swap(session, change, schema=step.catalogue.schema, patience=step.patience)
+    match table.strategy:
         case "scd2":
-            return keep_history(session, step.change)
+            return keep_history(session, change)
         case "incremental" if not step.full:
-            return upsert(session, step.change)
+            return upsert(session, change)
         case "append" if not step.full:
-            return append(session, step.change, name=name, batch=step.batch)
-        case "append":
-            forget_batches(session, name, but=None if step.change.key else step.batch)
-    if step.part is None and step.change.key and server_version(session) >= 17:
-        return merge(session, step.change)
-    return replace_rows(session, step.change, part=step.part)
+            return append(session, change, name=step.name, batch=step.batch)
+    return (make_equal if change.key else replace_rows)(session, change, part=step.part)
 
 
 def _guard_deletes(session: Session, step: Step, changed: Changed) -> None:

@@ -26,6 +26,15 @@ _SESSION = (
     "SET IntervalStyle = 'postgres'",
     "SET client_min_messages = 'warning'",
 )
+# Unless somebody has decided otherwise for this user, database or session: no compiling of expressions, which takes
+# longer than it saves here; a quarter of the server's buffers for a sort or a join, 64 MB at most. And never a join
+# that several processes share: its memory is that of /dev/shm, of which a container often has next to nothing.
+_ROOM = """
+    SELECT set_config(name, CASE name WHEN 'work_mem' THEN greatest(setting::bigint, least(65536,
+        (SELECT setting::bigint * 2 FROM pg_settings WHERE name = 'shared_buffers')))::text ELSE 'off' END, false)
+    FROM pg_settings WHERE name IN ('jit', 'enable_parallel_hash', 'work_mem')
+        AND source IN ('default', 'configuration file')
+"""
 
 
 @contextlib.contextmanager
@@ -56,6 +65,7 @@ def connect(env: Mapping[str, str] = os.environ) -> Iterator[Session]:
     with session:
         for statement in _SESSION:
             session.execute(statement)
+        session.execute(_ROOM)
         with contextlib.suppress(psycopg.Error):  # not every platform can watch its clients
             session.execute("SET client_connection_check_interval = 1000")
         yield session
@@ -67,7 +77,8 @@ def prepare(session: Session, *schemas: str) -> None:
     with session.transaction():
         found = session.execute(
             "SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s) AND (nspname <> 'etl'"
-            " OR to_regclass('etl.batch') IS NOT NULL)",
+            " OR to_regclass('etl.batch') IS NOT NULL AND EXISTS (SELECT FROM pg_attribute"
+            " WHERE attrelid = to_regclass('etl.load') AND attname = 'held_columns'))",
             [list(wanted)],
         ).fetchall()
         missing = wanted - {name for (name,) in found}

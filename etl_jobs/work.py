@@ -67,33 +67,44 @@ class Work:
         return sql.Identifier(self.catalogue.staging_schema, self.table.name)
 
     @property
+    def beside(self) -> bool:
+        """Staging itself becomes the target: it need not be copied again, and an index is made faster than filled."""
+        return self.table.strategy == "replace" or not (self.held or self.table.strategy == "scd2")
+
+    @property
     def rejects(self) -> sql.Identifier:
         return sql.Identifier(self.catalogue.schema, self.table.rejects_name)
 
     def stage(self, header: tuple[str, ...], shape: Shape) -> tuple[Work, Staged]:
         """Copy the source; returns the work with the types of all columns as well."""
-        beside = self.table.strategy == "replace"  # staging itself becomes the target
-        if beside and self.held:
+        if self.beside and self.held:
             refuse_dependents(self.session, self.target)
         since = None if self.full or not self.held else watermark_less_lag(self.session, self.name, self.table)
         part = part_of(self.table, since=since)
         skipped: list[Skipped] = []
-        with self.session.transaction() if beside else contextlib.nullcontext():
-            create_staging(self.session, self.staging, self.table, first=self.held, logged=beside)
+        with self.session.transaction() if self.beside else contextlib.nullcontext():
+            create_staging(self.session, self.staging, self.table, first=self.held, logged=self.beside)
             self.check_target(shape, like=self.staging)
-            sent = self._copy(header, None if shape.unknown else part, skipped, freeze=beside)
+            sent = self._copy(header, None if shape.unknown else part, skipped, freeze=self.beside)
             types = infer(self.session, self.staging, shape.unknown)
             cast(self.session, self.staging, types)
             if shape.unknown and part is not None:  # only now its condition can be understood
                 self.session.execute(sql.SQL("DELETE FROM {} WHERE NOT {}").format(self.staging, part))
         typed = replace(self, table=replace(self.table, columns=self.table.columns | types))
-        if beside or self.table.key:
-            columns = sql.SQL("") if beside else sql.SQL(" ({})").format(identifiers(self.table.key))
-            self.session.execute(sql.SQL("ANALYZE {}").format(self.staging) + columns)
+        self._analyze()
         rejected, unread = unreadable(self.source, header, skipped, table=self.table)
         kept = kept_records(self.session, self.source, typed.table, header, part)
         places = Places(self.source, kept=kept, unread=unread)
         return typed, Staged(part=part, since=since, bytes=sent, rejected=tuple(rejected), places=places)
+
+    def _analyze(self) -> None:
+        """What the server has to know of staging; of a table that is replaced, what it knew of the old one."""
+        if self.beside and self.held:
+            self.session.execute(sql.SQL("ANALYZE {}").format(self.staging))
+        elif self.table.key:
+            with self.session.transaction():
+                self.session.execute("SET LOCAL default_statistics_target = 10")  # a tenth of the pages
+                self.session.execute(sql.SQL("ANALYZE {} ({})").format(self.staging, identifiers(self.table.key)))
 
     def check_target(self, shape: Shape, *, like: sql.Identifier) -> None:
         """Refuse a target that is not as declared; `like` is a relation with the declared columns."""
@@ -161,5 +172,6 @@ class Work:
             part=staged.part,
             batch=(found.rows, found.checksum),
             full=self.full,
+            beside=self.beside,
             patience=self.wait,
         )

@@ -13,7 +13,7 @@ from tests.support.servers import database, warehouse
 
 COLUMNS = {"id": "integer", "name": "text"}
 STRATEGIES = {
-    "snapshot": ('key = ["id"]', "MERGE INTO"),
+    "snapshot": ('key = ["id"]', "FULL JOIN"),
     "snapshot, rows repeat": ("", "EXCEPT ALL"),
     "replace": ('key = ["id"]\nstrategy = "replace"', "IN ACCESS EXCLUSIVE MODE"),
     "slice": ('key = ["id"]\nstrategy = "slice"\nwhere = "id > 1"', "(id > 1) IS TRUE"),

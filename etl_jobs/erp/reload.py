@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from psycopg import sql
 
-from etl_jobs.checks import whole
+from etl_jobs.checksums import whole
 from etl_jobs.command import this_attempt
 from etl_jobs.erp.documents import Documents, DocumentSource
 from etl_jobs.erp.session import asked, erp_session
