@@ -54,27 +54,35 @@ HEADER = ("what", "ours", "peer", "theirs", "ratio", "target", "")
 
 
 def main() -> int:
+    """Exit status 0, 1 where a bench could not be measured, 130 where it was stopped; the others are shown anyway."""
     options = _arguments()
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
     results: list[Result] = []
+    status = 0
     for name in options.bench or [*BENCHES, *LOADS]:
         print(f"{name} …", file=sys.stderr)
         try:
             results.append(_measure(name, options))
         except (BenchmarkError, EtlError) as error:
             print(f"{name}: {error}", file=sys.stderr)
-            return 1
+            status = 1
         except KeyboardInterrupt:
             print(f"{name}: stopped", file=sys.stderr)
-            return 130
+            status = 130
+            break
+    if results:
+        _show(results)
+    return status
+
+
+def _show(results: Sequence[Result]) -> None:
     print(_machine())
     if rows := [row for result in results for row in result.rows]:
         print(table(rows))
     for result in results:
         for note in result.notes:
             print(note)
-    return 0
 
 
 def _measure(name: str, options: argparse.Namespace) -> Result:
@@ -134,12 +142,20 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     only = f"only where named, for they take long: {', '.join(LONG)}"
     parser.add_argument("bench", nargs="*", metavar="BENCH", help=f"which (default: {names}); {only}")
-    parser.add_argument("--rounds", type=int, help="rounds that count (default: each bench's own, 1 to 41)")
-    parser.add_argument("--rows", type=int, help="rows to load (default: each bench's own); only for benches of loads")
+    parser.add_argument("--rounds", type=_number, help="rounds that count (default: each bench's own, 1 to 41)")
+    parser.add_argument(
+        "--rows", type=_number, help="rows to load (default: each bench's own); only for benches of loads"
+    )
     options = parser.parse_args()
     if unknown := [name for name in options.bench if name not in every]:
         parser.error(f"no benchmark {unknown[0]!r}: choose from {', '.join(every)}")
     return options
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 if __name__ == "__main__":

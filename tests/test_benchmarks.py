@@ -106,6 +106,27 @@ def test_a_stopped_benchmark_leaves_nothing_behind(number: signal.Signals, tempo
     assert processes_that_name(temporary) == []
 
 
+def test_a_bench_that_fails_is_told_and_the_others_are_shown(temporary: Path) -> None:
+    nowhere = {"ETL_PG_BIN": "/nowhere", "XDG_CACHE_HOME": str(temporary)}
+    process = benchmarks(temporary, "copy", "peers", **nowhere)
+
+    answer, said = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert "/nowhere" in said
+    assert "peers: dlt and pandas are not here" in answer
+
+
+@pytest.mark.parametrize("words", [["--rows", "0"], ["--rounds", "many"]])
+def test_what_is_no_number_is_refused(words: list[str], temporary: Path) -> None:
+    process = benchmarks(temporary, "copy", *words)
+
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert "is not a number from 1 on" in said
+
+
 def test_the_help_names_every_bench() -> None:
     answer = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
