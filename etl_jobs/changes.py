@@ -12,16 +12,14 @@ from etl_jobs.warehouse import Session
 
 DIFFERENCES = sql.Identifier("pg_temp", "differences")
 WAS_THERE, IS_THERE = sql.Identifier("was there"), sql.Identifier("is there")
+_HASH_BEFORE = sql.Identifier("hash before")
 _COPIES, _IN_PART = sql.Identifier("copies of it"), sql.Identifier("in the part")
 _FIND = """
     CREATE TEMPORARY TABLE {differences} ON COMMIT DROP AS
-    SELECT {columns}, t.{one} IS NOT NULL AS {was_there}, s.{one} IS NOT NULL AS {is_there}
+    SELECT {columns}, t.{one} IS NOT NULL AS {was_there}, s.{one} IS NOT NULL AS {is_there},
+     CASE WHEN t.{one} IS NOT NULL THEN {hash} END AS {hash_before}
     FROM {staging} AS s {kind} JOIN {target} AS t ON {same_key}
     WHERE t.{one} IS NULL OR CASE WHEN s.{one} IS NULL THEN {gone} ELSE {differ} END
-"""
-_GROWN = """
-    SELECT coalesce((SELECT sum({new}) FROM {differences} AS d), 0)
-     - coalesce((SELECT sum({old}) FROM {target} AS t JOIN {differences} AS d ON {same_key}), 0)
 """
 
 
@@ -62,23 +60,21 @@ def make_equal(session: Session, change: Change, *, part: sql.Composable | None 
     else:
         held = sql.SQL("(SELECT *, {} AS {} FROM {})").format(part, _IN_PART, change.target)
         find_differences(session, change, held=held, gone=sql.SQL("t.{}").format(_IN_PART))
-    return _settle(session, change)
+    # In this order, values of another unique index may go from one row to another.
+    deleted, updated, inserted = _delete(session, change), _update(session, change), _insert(session, change)
+    return Changed(inserted=inserted, updated=updated, deleted=deleted)
 
 
 def upsert(session: Session, change: Change) -> Changed:
     """Insert what is new, update what differs, delete nothing; needs a key, and reads no more rows than staging has."""
     find_differences(session, change, held=change.target, gone=None)
-    statement = sql.SQL(_GROWN).format(
-        new=row_hash(change.columns, of="d"),
-        old=row_hash(change.columns, of="t"),
-        differences=DIFFERENCES,
-        target=change.target,
-        same_key=equal(change.key, "t", "d"),
+    grown = sql.SQL("SELECT coalesce(sum({}), 0) - coalesce(sum({}), 0) FROM {} AS d").format(
+        row_hash(change.columns, of="d"), _HASH_BEFORE, DIFFERENCES
     )
-    row = session.execute(statement).fetchone()
+    row = session.execute(grown).fetchone()
     assert row is not None
-    changed = _settle(session, change)
-    return Changed(inserted=changed.inserted, updated=changed.updated, grown=(changed.inserted, int(row[0])))
+    updated, inserted = _update(session, change), _insert(session, change)
+    return Changed(inserted=inserted, updated=updated, grown=(inserted, int(row[0])))
 
 
 def find_differences(session: Session, change: Change, *, held: sql.Composable, gone: sql.Composable | None) -> None:
@@ -96,6 +92,8 @@ def find_differences(session: Session, change: Change, *, held: sql.Composable, 
         one=sql.Identifier(one),
         was_there=WAS_THERE,
         is_there=IS_THERE,
+        hash=row_hash(change.columns, of="t"),
+        hash_before=_HASH_BEFORE,
         staging=change.staging,
         kind=sql.SQL("LEFT" if gone is None else "FULL"),
         target=held,
@@ -106,27 +104,33 @@ def find_differences(session: Session, change: Change, *, held: sql.Composable, 
     session.execute(statement)
 
 
-def _settle(session: Session, change: Change) -> Changed:
-    """Delete, update and insert what differs, in this order: another unique index may have values change places."""
-    values = {
-        "target": change.target,
-        "differences": DIFFERENCES,
-        "same_key": equal(change.key, "t", "d"),
-        "was_there": WAS_THERE,
-        "is_there": IS_THERE,
-        "columns": identifiers(change.columns),
-        "assignments": _assignments(change.others, "d"),
-    }
-    delete = "DELETE FROM {target} AS t USING {differences} AS d WHERE {same_key} AND NOT d.{is_there}"
-    update = (
-        "UPDATE {target} AS t SET {assignments} FROM {differences} AS d"
-        " WHERE {same_key} AND d.{was_there} AND d.{is_there}"
+def _delete(session: Session, change: Change) -> int:
+    statement = sql.SQL("DELETE FROM {} AS t USING {} AS d WHERE {} AND NOT d.{}").format(
+        change.target, DIFFERENCES, equal(change.key, "t", "d"), IS_THERE
     )
-    insert = "INSERT INTO {target} ({columns}) SELECT {columns} FROM {differences} AS d WHERE NOT d.{was_there}"
-    deleted = session.execute(sql.SQL(delete).format(**values)).rowcount
-    updated = session.execute(sql.SQL(update).format(**values)).rowcount if change.others else 0
-    inserted = session.execute(sql.SQL(insert).format(**values)).rowcount
-    return Changed(inserted=inserted, updated=updated, deleted=deleted)
+    return session.execute(statement).rowcount
+
+
+def _update(session: Session, change: Change) -> int:
+    if not change.others:
+        return 0
+    statement = sql.SQL("UPDATE {} AS t SET {} FROM {} AS d WHERE {} AND d.{} AND d.{}").format(
+        change.target,
+        _assignments(change.others, "d"),
+        DIFFERENCES,
+        equal(change.key, "t", "d"),
+        WAS_THERE,
+        IS_THERE,
+    )
+    return session.execute(statement).rowcount
+
+
+def _insert(session: Session, change: Change) -> int:
+    columns = identifiers(change.columns)
+    statement = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} AS d WHERE NOT d.{}").format(
+        change.target, columns, columns, DIFFERENCES, WAS_THERE
+    )
+    return session.execute(statement).rowcount
 
 
 def replace_rows(session: Session, change: Change, *, part: sql.Composable | None = None) -> Changed:

@@ -76,7 +76,7 @@ def _differences(session: Session, catalogue: Catalogue, table: Table, read: Rea
         return found, part.rows
     rows, checksum = whole(session, sql.Identifier(catalogue.schema, table.name), table.held_columns)
     if not found and (rows, checksum) != read.held:
-        found.append(f"changed outside of what was loaded last: {read.held[0]:,} rows then, {rows:,} now")
+        found.append(f"changed outside of what was loaded: {read.held[0]:,} rows expected, {rows:,} there")
     return found, rows
 
 
