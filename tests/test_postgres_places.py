@@ -20,7 +20,7 @@ from etl_runner.errors import WarehouseError
 from etl_runner.postgres import EmbeddedPostgres, ping
 from etl_runner.postgres.binaries import find_binaries
 from tests.support.holder import holder
-from tests.support.servers import open_folder
+from tests.support.servers import is_running, open_folder
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="shows what root meets")
 MAJORS = sorted({folder.parent.name for folder in find_binaries({}).folder.parents[1].glob("pginstall*/bin")})
@@ -98,7 +98,7 @@ def test_root_and_the_owner_of_a_project_share_its_server(open_folder: Path) -> 
     with as_nobody() as prefix, holder(open_folder / "pg", prefix=prefix) as user:
         user.hold()
         assert user.leave() == {"left": True}
-    assert not embedded.is_running()
+    assert not is_running(open_folder / "pg")
 
 
 @as_root
@@ -282,7 +282,7 @@ def test_a_server_that_cannot_start_says_why_in_its_own_words(open_folder: Path)
         pass
 
     assert "server.log" in caught.value.hint
-    assert not embedded.is_running()
+    assert not is_running(open_folder / "pg")
 
 
 @as_root

@@ -19,7 +19,7 @@ import pytest
 from etl_runner.errors import WarehouseError
 from etl_runner.postgres import EmbeddedPostgres, ping
 from tests.support.holder import holder
-from tests.support.servers import database, open_folder, warehouse
+from tests.support.servers import database, is_running, open_folder, warehouse
 
 
 def ask(url: str, question: str) -> str:
@@ -35,9 +35,9 @@ def test_the_first_hold_makes_a_server_and_its_end_stops_it(open_folder: Path) -
     with embedded.hold() as server:
         assert ask(server.url, "SELECT current_database()") == "warehouse"
         assert int(ping(server.url).split(".")[0]) >= 15
-        assert embedded.is_running()
+        assert is_running(open_folder / ".etl" / "pg")
 
-    assert not embedded.is_running()
+    assert not is_running(open_folder / ".etl" / "pg")
 
 
 def test_data_is_there_again_at_the_next_start(open_folder: Path) -> None:
@@ -57,7 +57,7 @@ def test_holds_within_a_process_share_one_server(open_folder: Path) -> None:
             assert inner.url == outer.url
         assert ask(outer.url, "SELECT 1") == "1"
 
-    assert not embedded.is_running()
+    assert not is_running(open_folder / "pg")
 
 
 def test_twenty_processes_race_for_the_first_start_and_get_one_postmaster(open_folder: Path) -> None:
@@ -71,19 +71,17 @@ def test_twenty_processes_race_for_the_first_start_and_get_one_postmaster(open_f
 
     assert len(postmasters) == 1
     assert left == [{"left": True}] * 20
-    assert not EmbeddedPostgres(open_folder / "pg").is_running()
+    assert not is_running(open_folder / "pg")
 
 
 def test_the_last_user_stops_the_server_and_no_other(open_folder: Path) -> None:
-    embedded = EmbeddedPostgres(open_folder / "pg")
-
     with holder(open_folder / "pg") as first, holder(open_folder / "pg") as second:
         url = first.hold()["url"]
         second.hold()
         first.leave()
         assert ask(url, "SELECT 1") == "1"
         second.leave()
-        assert not embedded.is_running()
+        assert not is_running(open_folder / "pg")
 
 
 def test_a_pinned_server_goes_on_until_it_is_stopped(open_folder: Path) -> None:
@@ -95,11 +93,11 @@ def test_a_pinned_server_goes_on_until_it_is_stopped(open_folder: Path) -> None:
     assert ask(url, "SELECT 1") == "1"
 
     assert embedded.stop()
-    assert not embedded.is_running()
+    assert not is_running(open_folder / "pg")
     assert not embedded.stop()
     with embedded.hold():
         pass
-    assert not embedded.is_running()  # the pin ended with its server
+    assert not is_running(open_folder / "pg")  # the pin ended with its server
 
 
 def test_stop_is_refused_while_the_server_is_held(open_folder: Path) -> None:
@@ -121,7 +119,7 @@ def test_a_forced_stop_ends_sessions_and_holders_leave_in_peace(open_folder: Pat
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
 
-    assert not embedded.is_running()
+    assert not is_running(open_folder / "pg")
 
 
 def test_stop_of_a_server_that_never_was_makes_nothing(open_folder: Path) -> None:
@@ -147,7 +145,7 @@ def test_hold_and_stop_at_the_same_time_leave_a_working_server(open_folder: Path
         stops = [pool.submit(stop, each) for each in range(12)]
         assert {each.result() for each in answers} == {"fine"}
         assert not any(each.exception() for each in stops)
-    assert not embedded.is_running()
+    assert not is_running(open_folder / "pg")
 
 
 def test_an_error_in_the_block_is_not_changed_and_the_server_is_stopped(open_folder: Path) -> None:
@@ -156,7 +154,7 @@ def test_an_error_in_the_block_is_not_changed_and_the_server_is_stopped(open_fol
     with pytest.raises(FileNotFoundError, match="mine"), embedded.hold():
         raise FileNotFoundError("mine")
 
-    assert not embedded.is_running()
+    assert not is_running(open_folder / "pg")
 
 
 def test_the_server_listens_on_its_private_socket_alone(open_folder: Path) -> None:
@@ -214,7 +212,7 @@ def test_any_folder_name_will_do(open_folder: Path, name: str, monkeypatch: pyte
         answer = subprocess.run([server.psql, server.url, "-tAc", "SELECT 1"], capture_output=True, check=True)
         assert answer.stdout == b"1\n"
 
-    assert not EmbeddedPostgres(open_folder / name / "pg").is_running()
+    assert not is_running(open_folder / name / "pg")
 
 
 def test_a_server_started_with_signals_blocked_can_still_be_stopped(open_folder: Path) -> None:
@@ -226,7 +224,7 @@ def test_a_server_started_with_signals_blocked_can_still_be_stopped(open_folder:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    assert not embedded.is_running()
+    assert not is_running(open_folder / "pg")
 
 
 def test_a_hold_outlives_the_thread_that_took_it(open_folder: Path) -> None:
@@ -240,7 +238,7 @@ def test_a_hold_outlives_the_thread_that_took_it(open_folder: Path) -> None:
 
     with stack:
         assert ask(urls[0], "SELECT 1") == "1"
-    assert not embedded.is_running()
+    assert not is_running(open_folder / "pg")
 
 
 def test_a_fork_that_lives_on_does_not_keep_the_server(open_folder: Path) -> None:
@@ -255,7 +253,7 @@ def test_a_fork_that_lives_on_does_not_keep_the_server(open_folder: Path) -> Non
 
     ended = subprocess.run([sys.executable, "-c", script, open_folder / "pg"], stdout=subprocess.PIPE, check=True)
     try:
-        assert not embedded.is_running()
+        assert not is_running(open_folder / "pg")
         with embedded.hold() as server:
             assert ask(server.url, "SELECT 1") == "1"
     finally:
