@@ -9,7 +9,7 @@ from psycopg import sql
 
 from etl_jobs.screening import source_records
 from etl_jobs.sources import Source
-from etl_jobs.sources.framing import lines_of
+from etl_jobs.sources.framing import lines_of, mark_of
 from etl_jobs.staging import copy_into, definitions
 from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session
@@ -85,8 +85,8 @@ def records_at(source: Source, lines: Iterable[int]) -> dict[int, tuple[int, byt
     line, mark = 0, b"\r"
     for number, text in enumerate(source_records(source)):
         line += lines_of(text, mark)
-        if number == 0 and not text.endswith(b"\r\n"):
-            mark = text[-1:]
+        if number == 0:
+            mark = mark_of(text)
         if line in wanted:
             found[line] = (number, text)
             if len(found) == len(wanted):

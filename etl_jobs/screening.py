@@ -20,7 +20,7 @@ from psycopg import sql
 from etl_jobs.complaints import Complaint, Skipped, complaint_of
 from etl_jobs.errors import DataRejectedError, UnavailableError
 from etl_jobs.sources import Source
-from etl_jobs.sources.framing import in_batches, is_open, lines_of, records
+from etl_jobs.sources.framing import TooLongError, in_batches, is_open, line_end, lines_of, mark_of, records
 from etl_jobs.warehouse import Session
 
 _BATCH = 1024 * 1024
@@ -33,7 +33,12 @@ _ENDS_THE_DATA = "a line with nothing but \\. ends the data for this server"
 
 def source_records(source: Source) -> Iterator[bytes]:
     """The source's text, record by record, the header first."""
-    return records(source.blocks(), quote=source.quote.encode(), escape=source.escape.encode())
+    try:
+        yield from records(source.blocks(), quote=source.quote.encode(), escape=source.escape.encode())
+    except TooLongError as error:
+        raise TooLongError(
+            f"{source.name}: {error.message}, where records that cannot be read are looked for", hint=error.hint
+        ) from error
 
 
 def without(source: Source, bad: Iterable[Skipped]) -> Iterator[bytes]:
@@ -92,9 +97,8 @@ def _bad_records(judge: _Judge, source: Source) -> Iterator[tuple[Skipped, int]]
     quote, escape = source.quote.encode(), source.escape.encode()
     texts = source_records(source)
     header = next(texts, b"")
-    end = header[len(header.rstrip(b"\r\n")) :]  # the end of the first line is that of all
-    mark = b"\n" if end == b"\n" else b"\r"
-    judge.head = b"x" + end
+    mark = mark_of(header)
+    judge.head = b"x" + line_end(header)  # the end of the first line is that of all
     number, line = 1, lines_of(header, b"\r")
     for batch in in_batches(texts, size=_BATCH):
         ends = list(accumulate((lines_of(text, mark) for text in batch), initial=line))

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.sources.csv import CsvSource
-from etl_jobs.sources.framing import ended, with_first_field, without_header
+from etl_jobs.sources.framing import TooLongError, ended, records, with_first_field, with_line_end, without_header
 from etl_jobs.tables import SourceSettings, Table
-from tests.support.jobs import Shop
+from tests.support.jobs import Shop, query
 from tests.support.servers import database, warehouse
 from tests.support.sources import cut
 
@@ -213,7 +213,7 @@ def test_a_large_compressed_file_is_read_in_little_memory(tmp_path: Path) -> Non
     assert peak < 12_000_000
 
 
-records = st.lists(st.lists(st.text('a",\n\r', max_size=4), min_size=2, max_size=2), max_size=5)
+tables = st.lists(st.lists(st.text('a",\n\r', max_size=4), min_size=2, max_size=2), max_size=5)
 
 
 def written(rows: list[list[str]]) -> bytes:
@@ -222,7 +222,7 @@ def written(rows: list[list[str]]) -> bytes:
     return "".join(",".join(row) + "\n" for row in quoted).encode()
 
 
-@given(rows=records, data=st.data())
+@given(rows=tables, data=st.data())
 def test_records_are_found_wherever_blocks_are_cut(rows: list[list[str]], data: st.DataObject) -> None:
     header = [["h\n1", 'h"2']]
     text = written(header + rows)
@@ -248,3 +248,143 @@ def test_a_text_gets_its_last_end_of_line() -> None:
     assert b"".join(ended([b"a\r\n"])) == b"a\r\n"
     assert b"".join(ended([b"a\r\nb"])) == b"a\r\nb\r\n"
     assert b"".join(ended([])) == b""
+
+
+@given(rows=tables, data=st.data(), end=st.sampled_from(["\n", "\r\n", "\r"]))
+def test_a_text_is_split_into_its_records_wherever_blocks_are_cut(
+    rows: list[list[str]], data: st.DataObject, end: str
+) -> None:
+    pieces = [written([row])[:-1] + end.encode() for row in [["h\n1", 'h"2'], *rows]]
+    text = b"".join(pieces)
+    cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=4))
+
+    assert list(records(cut(text, cuts), quote=b'"', escape=b'"')) == pieces
+    last = text.removesuffix(end.encode())
+    assert b"".join(records(cut(last, cuts), quote=b'"', escape=b'"')) == last
+    other = b"".join(with_line_end(cut(text, cuts), b"|", quote=b'"', escape=b'"'))
+    assert other == b"".join(piece.removesuffix(end.encode()) + b"|" for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b'a\n1,"x\\"\n2"\n3\n', [b"a\n", b'1,"x\\"\n2"\n', b"3\n"]),
+        (b'a\n"x\\\\"\n3\\\n"\\\n"', [b"a\n", b'"x\\\\"\n', b"3\\\n", b'"\\\n"']),
+        (b'a\n1\n2,"x\n3\n', [b"a\n", b"1\n", b'2,"x\n3\n']),
+        (b'"a\nb', [b'"a\nb']),
+        (b"", []),
+    ],
+)
+def test_records_with_another_escape_or_an_open_quote(text: bytes, expected: list[bytes]) -> None:
+    for at in range(len(text) + 1):
+        assert list(records(cut(text, [at]), quote=b'"', escape=b"\\")) == expected
+
+
+def test_a_record_without_an_end_is_not_kept_in_memory() -> None:
+    for text in (b'a\n"' + b"x\n" * 50, b"a\n" + b"x" * 100, b'"' + b"\n" * 100):
+        with pytest.raises(TooLongError, match="a record of more than"):
+            list(records(cut(text, range(0, 100, 5)), quote=b'"', escape=b'"', longest=60))
+
+
+NASTY = {
+    "UTF-16": ("id,name\n1,a\n".encode("utf-16"), 'it begins as UTF-16 does: say encoding = "UTF-16" in [source.csv]'),
+    "UTF-16 without mark": ("id,name\n1,a\n".encode("utf-16-le"), 'is encoding = "UTF-16LE" right?'),
+    "UTF-16BE without mark": ("id,name\n1,a\n".encode("utf-16-be"), 'is encoding = "UTF-16BE" right?'),
+    "gzip": (gzip.compress(b"id,name\n1,a\n"), "let its name end in .gz"),
+    "bzip2": (bz2.compress(b"id,name\n1,a\n"), "let its name end in .bz2"),
+    "xz": (lzma.compress(b"id,name\n1,a\n"), "let its name end in .xz"),
+    "zstd": (zstd.compress(b"id,name\n1,a\n" * 99), "let its name end in .zst"),
+    "spreadsheet": (b"PK\x03\x04\x14\x00,\n", "a zip archive or a spreadsheet"),
+    "Latin 1": ("naïve,name\n1,a\n".encode("latin1"), "see [source.csv] encoding"),
+    "semicolons": (b"id;name\n1;a\n", "is ';' the delimiter?"),
+    "said delimiter": (b"sep=;\nid;name\n1;a\n", "is ';' the delimiter?"),
+    "empty first line": (b"\nid,name\n1,a\n", "goods.csv line 1 is empty"),
+    "mark alone": (b"\xef\xbb\xbf\r\n", "goods.csv is empty"),
+    "page of an error": (b"<html>502</html>\n", "no column 'id', 'name' and unexpected column '<html>502</html>'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NASTY)
+def test_a_file_that_is_something_else_is_refused_with_what_it_looks_like(shop: Shop, case: str) -> None:
+    text, said = NASTY[case]
+    shop.table("goods", GOODS)
+    shop.file("goods.csv", text)
+    ended = shop.load()
+
+    assert (ended.status, shop.rows("goods")) == (65, [])
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b'\xef\xbb\xbf"id","name"\r\n1,"a\r\nb"\r\n2,"c\nd"', [(1, "a\r\nb"), (2, "c\nd")]),
+        (b'id,name\r1,a\r2,"b\rc"\r', [(1, "a"), (2, "b\rc")]),
+        (b"id,name", []),
+        (b"id,name\r\n", []),
+    ],
+)
+def test_files_as_other_programs_write_them(shop: Shop, text: bytes, expected: list[tuple[int, str]]) -> None:
+    shop.table("goods", GOODS)
+    shop.file("goods.csv", text)
+
+    assert shop.load().status == 0
+    assert shop.rows("goods") == expected
+
+
+@pytest.mark.parametrize("ends", [("\n", "\r\n"), ("\r\n", "\n"), ("\r", "\n"), ("\n", "\r")])
+def test_the_files_of_a_table_may_end_their_lines_differently(shop: Shop, ends: tuple[str, str]) -> None:
+    shop.table("goods", GOODS, 'file = "*.csv"\nrejects = { limit = 1 }')
+    texts = ['id,name|1,"a\r\nb"|2,c|', 'id,name|3,"d\ne"|x,f|4,g']
+    for name, text, end in zip("ab", texts, ends, strict=True):
+        shop.file(f"{name}.csv", text.replace("|", end))
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert shop.rows("goods") == [(1, "a\r\nb"), (2, "c"), (3, "d\ne"), (4, "g")]
+    [(place,)] = query(shop.dsn, "SELECT place FROM shop.goods__rejects")
+    assert place == f"{shop.folder}/b.csv line 4"
+
+
+def test_lines_within_values_do_not_mislead_about_the_place(shop: Shop) -> None:
+    shop.table("goods", GOODS)
+    for end, inner in (("\r\n", "\n"), ("\n", "\r\n"), ("\r\n", "\r\n"), ("\n", "\r")):
+        shop.file("goods.csv", f'id,name{end}1,"a{inner}b"{end}2,"c{inner}d"{end}x,e{end}')
+
+        assert "goods.csv line 6, column 'id', value 'x'" in shop.load().stderr
+
+
+def test_a_compressed_file_may_have_several_parts(shop: Shop) -> None:
+    for number, (ending, compress) in enumerate(COMPRESSED.items()):
+        shop.table(f"goods{number}", GOODS, f'file = "goods.csv.{ending}"')
+        shop.file(f"goods.csv.{ending}", b"".join(map(compress, [b"id,name\n1,a", b"b\n2,", b"c\n"])))
+
+        assert shop.load(number).status == 0
+        assert shop.rows(f"goods{number}") == [(1, "ab"), (2, "c")]
+
+
+def test_a_value_of_70_megabytes_is_loaded_and_only_the_search_for_bad_records_stops_at_it(shop: Shop) -> None:
+    shop.table("goods", GOODS, "rejects = { limit = 1 }")
+    large = b'id,name\n1,"' + b"x" * 70_000_000 + b'"\n2,b\n'
+    shop.file("goods.csv", large)
+    loaded = shop.load()
+    shop.file("goods.csv", large + b"3\n")
+    refused = shop.load()
+
+    assert (loaded.status, refused.status) == (0, 65)
+    assert query(shop.dsn, "SELECT id, length(name) FROM shop.goods ORDER BY 1") == [(1, 70_000_000), (2, 1)]
+    assert "goods.csv: a record of more than 64 MB, where records that cannot be read are looked for" in refused.stderr
+
+
+def test_places_that_are_asked_for_in_order_cost_one_reading(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("id\n" + "".join(f'"{n}\n"\n' for n in range(100_000)))
+    goods = source(tmp_path, "a.csv")
+
+    assert goods.place(record=2) == f"{file} line 4–5"
+    file.rename(tmp_path / "gone.csv")
+    assert goods.place(record=2) == f"{file} line 4–5"
+    assert goods.place(record=90_000) == f"{file} line 180000–180001"
+    (tmp_path / "gone.csv").rename(file)
+    assert goods.place(record=1) == f"{file} line 2–3"

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
-from etl_jobs.sources.encodings import python_name, server_name
+from etl_jobs.sources import framing
+from etl_jobs.sources.encodings import hint_for, python_name, server_name
 from etl_jobs.sources.files import Stream, find_files, fingerprint_of, read_blocks, size_of
-from etl_jobs.sources.framing import LONGEST, ended, in_utf8, lines_of, records, with_first_field, without_header
+from etl_jobs.sources.framing import LONGEST, in_utf8, lines_of, mark_of
 from etl_jobs.tables import SourceSettings, Table
 
+_MARK = b"\xef\xbb\xbf\r\n"
 _DELIMITERS = (";", "\t", "|", ",")
 
 
@@ -45,7 +47,7 @@ class CsvSource:
         self._foreign = server_name(self._written) is None
         self.encoding = "UTF8" if self._foreign else self._written
         self._file_column: str | None = table.source.get("file_column")
-        self._is_declared = bool(table.columns)
+        self._declared = tuple(table.columns)
         self._last: _Record | None = None
         self._walk = self._records()
         if self._file_column and self.escape != self.quote:
@@ -54,7 +56,7 @@ class CsvSource:
     def columns(self) -> tuple[str, ...]:
         first, *others = self._files()
         header = self._header(first)
-        if not self._is_declared:
+        if header[0] not in self._declared:
             _refuse_other_delimiter(first, header, delimiter=self.delimiter)
         for path in others:
             found = self._header(path)
@@ -68,15 +70,25 @@ class CsvSource:
     def blocks(self) -> Iterator[bytes]:
         quote, escape = self.quote.encode(), self.escape.encode()
         files = self._files()
+        end = self._line_end(files[0])
         for number, path in enumerate(files):
             blocks = self._bytes(path)
+            if number and self._line_end(path) != end:
+                blocks = framing.with_line_end(blocks, end, quote=quote, escape=escape)
             if number < len(files) - 1:
-                blocks = ended(blocks)
+                blocks = framing.ended(blocks)
             if number:
-                blocks = without_header(blocks, quote=quote, escape=escape)
+                blocks = framing.without_header(blocks, quote=quote, escape=escape)
             if self._file_column:
-                blocks = with_first_field(blocks, self._file_field(path), quote=quote)
+                blocks = framing.with_first_field(blocks, self._file_field(path), quote=quote)
             yield from blocks
+
+    def _line_end(self, path: Path) -> bytes:
+        """How the file's header ends; nothing where it is all there is."""
+        return framing.line_end(next(self._split(path), b""))
+
+    def _split(self, path: Path) -> Iterator[bytes]:
+        return framing.records(self._bytes(path), quote=self.quote.encode(), escape=self.escape.encode())
 
     def fingerprint(self) -> str:
         return fingerprint_of(self._files())
@@ -113,10 +125,12 @@ class CsvSource:
             header = self._header_of(path)
         except csv.Error as error:
             raise DataRejectedError(f"{path} line 1: {error}") from error
-        if any("\udc80" <= character <= "\udcff" for name in header for character in name):
-            raise DataRejectedError(f"{path} line 1: not {self._written} text")
+        if any(_is_no_text(character) for name in header for character in name):
+            hint = hint_for(next(self._bytes(path), b""))
+            raise DataRejectedError(f"{path} line 1: not {self._written} text", hint=hint)
         if not any(header):
-            raise DataRejectedError(f"{path} is empty", hint="its first line must name the columns")
+            said = "line 1 is empty" if any(block.strip(_MARK) for block in self._bytes(path)) else "is empty"
+            raise DataRejectedError(f"{path} {said}", hint="its first line must name the columns")
         twice = sorted({c for c in header if header.count(c) > 1})
         if twice:
             raise DataRejectedError(f"{path} line 1: more than one column {', '.join(map(repr, twice))}")
@@ -136,14 +150,14 @@ class CsvSource:
         number, line, mark = 0, 0, b"\r"
         for nth, path in enumerate(self._files()):
             last = 0
-            for text in records(self._bytes(path), quote=self.quote.encode(), escape=self.escape.encode()):
+            for text in self._split(path):
                 first, last = last + 1, last + _lines(text)
                 if nth == 0 or first > 1:
                     line += lines_of(text, mark)
                     yield _Record(number, path, first, last, line)
                     number += 1
-                if number == 1 and not text.endswith(b"\r\n"):
-                    mark = text[-1:]
+                if number == 1:
+                    mark = mark_of(text)
 
     def _header_of(self, path: Path) -> tuple[str, ...]:
         csv.field_size_limit(LONGEST)
@@ -159,6 +173,10 @@ class CsvSource:
         return io.TextIOWrapper(raw, encoding=codec, errors="surrogateescape", newline="")
 
 
+def _is_no_text(character: str) -> bool:
+    return "\udc80" <= character <= "\udcff" or (character < " " and character not in "\t\r\n")
+
+
 def _lines(text: bytes) -> int:
     """How many lines a person sees."""
     ends = text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")
@@ -166,7 +184,7 @@ def _lines(text: bytes) -> int:
 
 
 def _refuse_other_delimiter(path: Path, header: tuple[str, ...], *, delimiter: str) -> None:
-    """One column that nobody declared and that looks like several would be loaded as one text."""
+    """One column that nobody declared looks like several."""
     others = [mark for mark in _DELIMITERS if mark != delimiter and mark in header[0]]
     if len(header) == 1 and others:
         raise DataRejectedError(

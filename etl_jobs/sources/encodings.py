@@ -18,6 +18,28 @@ _PYTHON = {
 }  # fmt: skip
 
 
+_LOOKS = (
+    (b"\x1f\x8b", "it is compressed: let its name end in .gz"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed: let its name end in .zst"),
+    (b"BZh", "it is compressed: let its name end in .bz2"),
+    (b"\xfd7zXZ", "it is compressed: let its name end in .xz"),
+    (b"PK\x03\x04", "it is a zip archive or a spreadsheet: unpack it, or export it as CSV"),
+    (b"\xff\xfe", 'it begins as UTF-16 does: say encoding = "UTF-16" in [source.csv]'),
+    (b"\xfe\xff", 'it begins as UTF-16 does: say encoding = "UTF-16" in [source.csv]'),
+)
+
+
+def hint_for(head: bytes) -> str:
+    """What a file is that begins like this and is no text in the encoding it should be in."""
+    for begins, said in _LOOKS:
+        if head.startswith(begins):
+            return said
+    if b"\0" in head:
+        kind = "UTF-16BE" if head[:1] == b"\0" else "UTF-16LE"
+        return f'it has bytes of zero: is encoding = "{kind}" right?'
+    return "see [source.csv] encoding in the catalogue"
+
+
 def server_name(encoding: str) -> str | None:
     """The name to give the server; None where it knows no such encoding, so that the text must be made UTF-8 first."""
     return encoding if _plain(encoding) in _PYTHON else None

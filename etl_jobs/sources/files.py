@@ -22,7 +22,7 @@ def find_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
     if not folder.is_dir():
         raise MisconfiguredError(
             f"the source folder {folder} does not exist",
-            hint='[source] folder in the catalogue names it; where that says "${ETL_SOURCE}", set the variable ETL_SOURCE',
+            hint='[source] folder in the catalogue names it; if as "${ETL_SOURCE}", set the variable ETL_SOURCE',
         )
     found: dict[Path, None] = {}
     for pattern in patterns:

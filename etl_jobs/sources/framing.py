@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import codecs
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from etl_jobs.errors import DataRejectedError
 
+_BLOCK = 256 * 1024
 LONGEST = 64 * 1024 * 1024  # of a record, where one by one is looked at
 
 
@@ -29,7 +31,7 @@ def without_header(blocks: Iterable[bytes], *, quote: bytes, escape: bytes) -> I
 def records(blocks: Iterable[bytes], *, quote: bytes, escape: bytes, longest: int = LONGEST) -> Iterator[bytes]:
     """The records of the text with their ends, as the server splits it: the end of the first line is that of all.
 
-    What follows an open quote is one record. Raises DataRejectedError at a record of more than `longest` bytes.
+    What follows an open quote is one record. Raises TooLongError at a record of more than `longest` bytes.
     """
     blocks = iter(blocks)
     head = bytearray()
@@ -76,12 +78,13 @@ def _lines(blocks: Iterable[bytes], mark: bytes, longest: int) -> Iterator[bytes
         yield b"".join(begun)
 
 
+class TooLongError(DataRejectedError):
+    """A record that is longer than what may be looked at."""
+
+
 def _limit(size: int, longest: int) -> None:
     if size > longest:
-        raise DataRejectedError(
-            f"a record of more than {longest // 1024 // 1024} MB, where records that cannot be read are looked for",
-            hint="is a quote not closed?",
-        )
+        raise TooLongError(f"a record of more than {longest >> 20} MB", hint="is a quote not closed?")
 
 
 def _quoted_after(line: bytes, quoted: bool, quote: bytes, escape: bytes) -> bool:
@@ -104,11 +107,13 @@ def is_open(record: bytes, *, quote: bytes, escape: bytes) -> bool:
     return _quoted_after(record, False, quote, escape)
 
 
-def lines_of(record: bytes, mark: bytes) -> int:
-    """How many lines the server counts for the record: its own, and one for every `mark` inside of it.
+def mark_of(header: bytes) -> bytes:
+    """What the server counts as a line within a value, after such a first line; in the first line itself it is CR."""
+    return b"\n" if line_end(header) in (b"", b"\n") else b"\r"
 
-    The mark is the end of the first line, where that is CR LF it is CR; in the first line itself it is CR.
-    """
+
+def lines_of(record: bytes, mark: bytes) -> int:
+    """How many lines the server counts for the record: its own, and one for every `mark` inside of it."""
     return 1 + record.rstrip(b"\r\n").count(mark)
 
 
@@ -143,6 +148,20 @@ def _first_end(text: bytes, quote: bytes, escape: bytes) -> int | None:
                 return None
             return position + (text[position : position + 1] == b"\n")
     return None
+
+
+def line_end(record: bytes) -> bytes:
+    """How it ends: CR LF, LF, CR or not at all."""
+    return next((end for end in (b"\r\n", b"\n", b"\r") if record.endswith(end)), b"")
+
+
+def with_line_end(blocks: Iterable[bytes], end: bytes, *, quote: bytes, escape: bytes) -> Iterator[bytes]:
+    """The text with another end of its records; those that do not end as the first one stay as they are."""
+    texts = records(blocks, quote=quote, escape=escape, longest=sys.maxsize)
+    own = b""
+    for batch in in_batches(texts, size=_BLOCK):
+        own = own or line_end(batch[0])
+        yield b"".join(text.removesuffix(own) + end if own and text.endswith(own) else text for text in batch)
 
 
 def ended(blocks: Iterable[bytes]) -> Iterator[bytes]:
