@@ -100,7 +100,9 @@ class KeeperExecutor:
             try:
                 shim = supervision.shim()
                 words = {"id": next(self._numbers), "warm": supervision is self._warm, **self._limits(order)}
-                last = shim.begin(words, order, control, pipe.write_end)
+                if not self._masker:  # what comes when we are gone: nobody hides anything in it
+                    words |= {"log": order.log, "log_limit": order.log_limit}
+                last = shim.begin(words, order, control, (pipe.write_end, pipe.read_end))
             finally:
                 pipe.close_write_end()
             message = await last

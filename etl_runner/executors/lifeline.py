@@ -23,7 +23,7 @@ class Shim:
         self._inbox = Inbox()
         self._started: Callable[[int], None] | None = None
         self._last: asyncio.Future[dict[str, Any]] | None = None
-        self._unsent: list[tuple[bytes, int]] = []
+        self._unsent: list[bytes] = []
         self._notes: list[str] = []
         self._known = known
         self.pid = 0
@@ -32,9 +32,12 @@ class Shim:
         self._loop.add_reader(lifeline, self._read)
 
     def begin(
-        self, words: dict[str, Any], order: Order, control: Control, output: int
+        self, words: dict[str, Any], order: Order, control: Control, pipe: tuple[int, int]
     ) -> asyncio.Future[dict[str, Any]]:
-        """Send an order; the future gives the shim's last word about it: `failed`, `ended` or `lost`, and `notes`."""
+        """Send an order and both ends of its pipe, the one to write to first.
+
+        The future gives the shim's last word about it: `failed`, `ended` or `lost`, and `notes`.
+        """
         self.is_clean = False
         self._last = self._loop.create_future()
         self._started = control.started
@@ -47,7 +50,7 @@ class Shim:
             "grace": order.grace,
             "result": order.result,
         }
-        self._send(pack(message), output)
+        self._send(pack(message), pipe)
         control.on_stop(lambda force: self._send(pack({"id": words["id"], "stop": "now" if force else "grace"})))
         return self._last
 
@@ -65,21 +68,21 @@ class Shim:
         self._loop.remove_writer(self._lifeline)
         self._lifeline.close()
 
-    def _send(self, data: bytes, descriptor: int = -1) -> None:
-        if descriptor >= 0:
+    def _send(self, data: bytes, descriptors: tuple[int, ...] = ()) -> None:
+        if descriptors:
             try:
-                sent = socket.send_fds(self._lifeline, [data], [descriptor])
+                sent = socket.send_fds(self._lifeline, [data], descriptors)
             except OSError:  # gone; what it still said is there to be read, then its end
                 return
             data = data[sent:]
         if self._lifeline.fileno() >= 0:
-            self._unsent.append((data, -1))
+            self._unsent.append(data)
             self._write()
 
     def _write(self) -> None:
         """Send what is waiting, as far as the socket takes it."""
         while self._unsent:
-            data, _ = self._unsent[0]
+            data = self._unsent[0]
             try:
                 sent = self._lifeline.send(data) if data else 0
             except BlockingIOError:
@@ -91,7 +94,7 @@ class Shim:
             if sent == len(data):
                 self._unsent.pop(0)
             else:
-                self._unsent[0] = (data[sent:], -1)
+                self._unsent[0] = data[sent:]
         self._loop.remove_writer(self._lifeline)
 
     def _read(self) -> None:

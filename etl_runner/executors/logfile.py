@@ -27,7 +27,7 @@ class LogFile:
         self._fd = -1
         try:
             make_folder_of(path)
-            self._fd = _create(path)
+            self._fd = _create(path, os.O_APPEND)  # a supervisor whose runner goes away may add to it
         except OSError:
             self.truncated = True
 
@@ -148,8 +148,8 @@ class _End:
             self._is_broken = True
 
 
-def _create(path: str) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+def _create(path: str, flags: int = 0) -> int:
+    return os.open(path, flags | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
 
 
 def _write(fd: int, data: bytes) -> bool:

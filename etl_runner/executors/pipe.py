@@ -16,7 +16,7 @@ QUIET_SECONDS = 0.2
 class OutputPipe:
     """Reads what an attempt writes, in raw chunks from the running loop; its write end is the attempt's.
 
-    The sinks get it without what `masker` hides.
+    The read end is for its supervisor, too, who reads when we are gone. The sinks get all without what `masker` hides.
     """
 
     def __init__(self, *sinks: Callable[[bytes], object], masker: Masker | None = None) -> None:
@@ -24,9 +24,9 @@ class OutputPipe:
         self._masked = masker.stream() if masker else None
         self._quiet: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-        self._reader, self.write_end = os.pipe()
-        os.set_blocking(self._reader, False)
-        self._loop.add_reader(self._reader, self._read)
+        self.read_end, self.write_end = os.pipe()
+        os.set_blocking(self.read_end, False)
+        self._loop.add_reader(self.read_end, self._read)
 
     def close_write_end(self) -> None:
         """To be called once the attempt has its own copy."""
@@ -37,8 +37,8 @@ class OutputPipe:
         for _ in range(MOST_LEFT // CHUNK):
             if not self._read():
                 break
-        self._loop.remove_reader(self._reader)
-        os.close(self._reader)
+        self._loop.remove_reader(self.read_end)
+        os.close(self.read_end)
         if self._masked:
             self._pass_on(self._masked.end())
         if self._quiet:
@@ -47,11 +47,11 @@ class OutputPipe:
     def _read(self) -> bool:
         """Move one chunk; False when there is nothing (more) to read."""
         try:
-            chunk = os.read(self._reader, CHUNK)
+            chunk = os.read(self.read_end, CHUNK)
         except BlockingIOError:
             return False
         if not chunk:
-            self._loop.remove_reader(self._reader)
+            self._loop.remove_reader(self.read_end)
             return False
         if self._masked:
             chunk = self._masked.feed(chunk)

@@ -12,7 +12,8 @@ the kernel says there are none (ECHILD)" ends the whole tree, however it was bui
 
 The *lifeline* is a socket between runner and shim. Orders and stop requests go down, `started` and `ended` come up.
 When the runner ends in any way the kernel breaks it, and the shim ends its job as if it had been told to; what it would
-have reported it writes to the attempt's result file. A shim whose tree is gone (ECHILD) is as good as new and takes
+have reported it writes to the attempt's result file, and it reads the job's output on, so that a job which says
+something while it cleans up is not killed by SIGPIPE. A shim whose tree is gone (ECHILD) is as good as new and takes
 the next order: the same guarantee for one fork less.
 
 The leader is left a zombie until its group was killed, so its number cannot belong to somebody else by then.

@@ -8,6 +8,7 @@ import select
 import time
 
 from etl_runner.keeper import kernel, wire
+from etl_runner.keeper.output import Output
 from etl_runner.keeper.program import StartError
 from etl_runner.keeper.tree import Tree
 from etl_runner.keeper.warm import Stock
@@ -33,6 +34,7 @@ class Shim:
         self._descriptors: list[int] = []
         self._runner_is_gone = False
         self._unheard: tuple[str, dict[str, Any]] | None = None  # told, but nothing shows that it was heard
+        self._output: Output | None = None  # of the attempt that runs, or is unheard
         self._cpu_seconds = 0.0
         self._poll = select.poll()
 
@@ -45,22 +47,28 @@ class Shim:
         self._poll.register(self._wakeup, select.POLLIN)
         while not self._runner_is_gone:
             while self._messages:
-                message = self._messages.pop(0)
-                if "stop" not in message:
-                    self._unheard = None
-                if "argv" in message:
-                    self._run(message, self._descriptors.pop(0))
+                self._take(self._messages.pop(0))
             self._receive()
-        if self._unheard:
-            _write_result(*self._unheard)
+        self._leave_word()
 
-    def _run(self, order: dict[str, Any], output: int) -> None:
+    def _take(self, message: dict[str, Any]) -> None:
+        if "stop" not in message:
+            self._unheard = None
+            if self._output:
+                self._output.close()
+                self._output = None
+        if "argv" in message:
+            writer, reader = self._descriptors.pop(0), self._descriptors.pop(0)
+            self._output = Output(reader, message)
+            self._run(message, writer)
+
+    def _run(self, order: dict[str, Any], writer: int) -> None:
         changed = self._stock.changed() if self._stock and order.get("warm") else None
         if changed:
             self._notes.append(f"not preloaded: {changed} has changed on disk since it was imported")
         warm = self._stock if self._stock and order.get("warm") and not changed else None
         try:
-            tree = Tree(order, output, warm)
+            tree = Tree(order, writer, warm)
         except StartError as error:
             self._send({"failed": str(error)}, order)
             return
@@ -68,7 +76,7 @@ class Shim:
             self._send({"failed": f"fork {error.errno or errno.EAGAIN}"}, order)
             return
         finally:
-            os.close(output)
+            os.close(writer)
         started = {"started": tree.leader, "shim": os.getpid(), "notes": self._notes, "outdated": bool(changed)}
         self._send(started, None)
         self._notes = []
@@ -77,7 +85,7 @@ class Shim:
         self._cpu_seconds += ended["cpu_seconds"]
         self._send({"ended": ended}, order)
         if ended["unkillable"]:
-            _write_result(order["result"], {"ended": ended})
+            self._leave_word()
             os._exit(1)  # not clean any more: the next attempt gets another shim
 
     def _watch(self, tree: Tree, order: dict[str, Any]) -> bool:
@@ -105,9 +113,15 @@ class Shim:
         return "grace" if stops or self._runner_is_gone else ""
 
     def _poll_once(self, seconds: float | None) -> None:
+        if self._runner_is_gone and self._output and not self._output.is_over:
+            self._poll.register(self._output.reader, select.POLLIN)
         for descriptor, _ in self._poll.poll(None if seconds is None else seconds * 1000 + 1):
             if descriptor == self._wakeup:
                 kernel.hear(self._wakeup)
+            elif self._output and descriptor == self._output.reader:
+                self._output.take()
+                if self._output.is_over:
+                    self._poll.unregister(descriptor)
             else:
                 self._receive()
 
@@ -131,6 +145,13 @@ class Shim:
             self._lifeline.sendall(wire.pack(message))
         except OSError:
             self._runner_is_gone = True
+
+    def _leave_word(self) -> None:
+        """Write down what the runner did not live to hear, and what it did not read of the job's output."""
+        if self._output and self._runner_is_gone:
+            self._output.drain()
+        if self._unheard:
+            _write_result(*self._unheard)
 
 
 def _write_result(path: str, message: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Messages over a stream socket: a length, then the value; an order brings the write end of its output pipe along.
+"""Messages over a stream socket: a length, then the value; an order brings both ends of its output pipe along.
 
 Both ends are of one Python, so marshal will do: it costs a tenth of json, and carries any text there is.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import _socket  # `socket` is larger than all else that a keeper imports
 import marshal
 import os
-import sys
 
 TYPE_CHECKING = False  # as typing's, which takes a megabyte and 3 ms to import
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ SETTLE = b"?"
 
 _VERSION = 2  # of marshal: later ones intern texts, which writes to pages all over the interpreter
 _LENGTH = 4
-_DESCRIPTOR = 4  # an int of C
+_MOST_DESCRIPTORS = 2 * 4  # bytes: ints of C
 
 
 def pack(message: dict[str, Any]) -> bytes:
@@ -48,15 +47,15 @@ class Inbox:
 
 
 def receive(connection: _socket.socket, size: int = 8192) -> tuple[bytes, list[int]]:
-    """Bytes and file descriptors, at most one of them; no bytes mean that the other side is gone, in whatever way.
+    """Bytes and file descriptors, at most two of them; no bytes mean that the other side is gone, in whatever way.
 
     The descriptors are closed on exec: recvmsg of the standard library drops MSG_CMSG_CLOEXEC.
     """
     try:
-        data, parts, _, _ = connection.recvmsg(size, _socket.CMSG_LEN(_DESCRIPTOR))
+        data, parts, _, _ = connection.recvmsg(size, _socket.CMSG_LEN(_MOST_DESCRIPTORS))
     except (ConnectionError, TimeoutError):
         return b"", []
-    descriptors = [int.from_bytes(part[:_DESCRIPTOR], sys.byteorder) for _, _, part in parts]
+    descriptors = [descriptor for _, _, part in parts for descriptor in memoryview(part).cast("i")]
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     return data, descriptors

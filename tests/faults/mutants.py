@@ -17,6 +17,7 @@ MOMENTS = "tests/faults/test_moments.py::test_"
 EXECUTORS = "tests/test_executors.py::test_"
 
 MASKS = f"{SURROUNDINGS}signals_work_as_the_parent_wished_and_jobs_begin_with_all_of_them"
+SAYS = f"{SUPERVISORS}a_job_may_say_something_while_it_is_stopped_after_its_runner"
 UNHEARD = f"{SUPERVISORS}what_the_runner_did_not_live_to_hear_is_written_down"
 NO_PROCESS = f"{SUPERVISORS}where_there_can_be_no_further_process_the_attempt_fails_and_says_why"
 DAEMON = f"{SUPERVISORS}a_daemon_lives_as_long_as_its_job_and_the_next_job_meets_nobody_of_it"
@@ -49,6 +50,11 @@ MUTANTS = [
     Mutant("ECONNRESET is an end, too", "keeper/wire.py", "except (ConnectionError, TimeoutError):", "except TimeoutError:", (UNHEARD,)),
     Mutant("what nobody heard is kept", "keeper/shim.py", '            self._unheard = (order["result"], message)\n', "            pass\n", (UNHEARD,)),
     Mutant("what was heard is not", "executors/lifeline.py", 'self._lifeline.send(pack({"bye": True}))', "pass", (f"{SUPERVISORS}what_the_runner_heard_is_not_written_down",)),
+    Mutant("a job may go on saying something", "keeper/shim.py", "if self._runner_is_gone and self._output and not self._output.is_over:", "if False:", (SAYS,)),
+    Mutant("its output has a reader as long as it runs", "keeper/shim.py", "            self._output = Output(reader, message)\n", "            os.close(reader)\n", (SAYS,)),
+    Mutant("what nobody read is kept", "keeper/shim.py", "            self._output.drain()\n", "            pass\n", (f"{SUPERVISORS}what_the_runner_did_not_live_to_read_is_in_the_log",)),
+    Mutant("what nobody hides is not", "executors/keeper.py", "if not self._masker:", "if True:", (SAYS,)),
+    Mutant("the log's limit holds then, too", "keeper/output.py", "chunk[: max(room, 0)]", "chunk", (SAYS,)),
     Mutant("the kill of a runner is a stop", "keeper/shim.py", '"grace" if stops or self._runner_is_gone else ""', '"grace" if stops else ""', trees("KILL", "exec")),
     # supervisors that are killed
     Mutant("the keeper kills strangers", "keeper/__main__.py", "            kernel.kill(pid)\n", "            pass\n", trees("KILL of the shims", *SHAPES)),

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -235,6 +236,41 @@ def test_what_the_runner_did_not_live_to_hear_is_written_down(
     assert (seen["status"], seen["run"], seen["jobs"]) == (-9, "lost", {"job": shown})
     (ended,) = seen["results"].values()
     assert {key: ended[key] for key in result} == result
+
+
+def test_what_the_runner_did_not_live_to_read_is_in_the_log(tmp_path: Path) -> None:
+    write_pipeline(tmp_path, {"job": f"{WAIT}; echo the end"})
+
+    seen = play(tmp_path, "frozen", killed=True)
+
+    assert (seen["jobs"], seen["survivors"]) == ({"job": "succeeded"}, [])
+    assert (tmp_path / ".etl/runs/1/logs/job.1.log").read_text() == "the end\n"
+
+
+ROLLING_BACK = "trap 'head -c 300000 /dev/zero; echo; echo rolling back; touch clean; exit 3' TERM"
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_kept", "at_most"),
+    [
+        ({}, True, 300_100),
+        ({"log_limit": "1KB"}, False, 1024),
+        ({"env.THE_PASSWORD": "open sesame"}, False, 0),  # nobody is there to hide it
+    ],
+)
+def test_a_job_may_say_something_while_it_is_stopped_after_its_runner(
+    tmp_path: Path, settings: dict[str, Any], is_kept: bool, at_most: int
+) -> None:
+    job = {"run": f"{ROLLING_BACK}; touch up; sleep 1000 & wait", "grace": "10s", **settings}
+    write_pipeline(tmp_path, {"job": job})
+
+    seen = play(tmp_path, "killed")
+
+    (ended,) = seen["results"].values()
+    log = (tmp_path / ".etl/runs/1/logs/job.1.log").read_bytes()
+    assert (ended["exit"], ended["stopped"], seen["survivors"]) == (3, True, [])
+    assert (tmp_path / "clean").exists()
+    assert (log.endswith(b"\nrolling back\n"), len(log) <= at_most) == (is_kept, True)
 
 
 def test_what_the_runner_heard_is_not_written_down(tmp_path: Path) -> None:
