@@ -27,7 +27,8 @@ _SWAP = (
     "-- staging gets the target's defaults, constraints, indexes, comments, grants, owner; then, for a moment:\n"
     "LOCK TABLE {target} IN ACCESS EXCLUSIVE MODE;\n"
     "DROP TABLE {target};\n"
-    "ALTER TABLE {staging} SET SCHEMA {schema};"
+    "ALTER TABLE {staging} SET SCHEMA {schema};\n"
+    "-- views on it are given their queries again"
 )
 
 

@@ -10,8 +10,7 @@ from functools import partial
 import psycopg
 from psycopg import sql
 
-from etl_jobs.complaints import Skipped as Skipped  # noqa: PLC0414
-from etl_jobs.complaints import complaint_of, noting
+from etl_jobs.complaints import Skipped, complaint_of, noting
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.names import clip, collisions
 from etl_jobs.screening import screen, without
@@ -19,6 +18,7 @@ from etl_jobs.sources import Source
 from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session, server_version
 
+_BAD_RECORD = (psycopg.DataError, psycopg.IntegrityError)  # the latter of domains
 _END_MARK = re.compile(rb"[\r\n]\\\.[\r\n]")
 
 
@@ -103,26 +103,24 @@ def copy_into(
     The server itself leaves out values that do not fit their types, since PostgreSQL 17; the rest has to be looked for.
     """
     copying = partial(copy_statement, session, target, source, columns)
-    statement = copying(part=part, freeze=freeze, skips=skipped is not None, limit=limit)
     blocks = source.blocks() if server_version(session) >= 18 else without_end_mark(source)
     try:
         if skipped is None:
-            return _send(session, statement, blocks)
+            return _send(session, copying(part=part, freeze=freeze, skips=False, limit=0), blocks)
         with _emptied(session, target, needed=freeze), noting(session, skipped):
-            return _send(session, statement, blocks)
-    except (psycopg.DataError, psycopg.IntegrityError) as error:
-        complaint = bad_value(source, error, secret=secret)
-        if skipped is None or complaint_of(error).too_many:
-            raise complaint from error
+            return _send(session, copying(part=part, freeze=freeze, skips=True, limit=limit), blocks)
     except EndMarkError:
         if skipped is None:
             raise
+    except _BAD_RECORD as error:
+        if skipped is None or complaint_of(error).too_many:
+            raise bad_value(source, error, secret=secret) from error
     looking = copying(part=_kept_by_none(part), freeze=False, skips=False, limit=0)
     skipped[:] = screen(session, looking, source, limit=limit, end_mark=server_version(session) < 18, secret=secret)
     try:
         with _emptied(session, target):
             return _send(session, copying(part=part, freeze=freeze, skips=False, limit=0), without(source, skipped))
-    except psycopg.DataError as error:
+    except _BAD_RECORD as error:
         raise bad_value(source, error, secret=secret) from error
 
 

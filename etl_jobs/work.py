@@ -11,6 +11,7 @@ from psycopg import sql
 
 from etl_jobs.changes import Change
 from etl_jobs.checks import Found, count_problems, judge
+from etl_jobs.complaints import Skipped
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.infer import cast, infer
 from etl_jobs.parents import parents_keys
@@ -19,7 +20,7 @@ from etl_jobs.records import rows_of_last_load, target_name, watermark_less_lag
 from etl_jobs.rejects import Rejected, move_bad_rows, unreadable
 from etl_jobs.shape import Shape
 from etl_jobs.sources import Source
-from etl_jobs.staging import Skipped, copy_into, create_staging, identifiers
+from etl_jobs.staging import copy_into, create_staging, identifiers
 from etl_jobs.strategies import Step, part_of
 from etl_jobs.swap import refuse_dependents
 from etl_jobs.tables import HISTORY, Catalogue, Table
