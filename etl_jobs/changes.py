@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import psycopg
 from psycopg import sql
 
 from etl_jobs.checksums import row_hash
@@ -101,7 +102,13 @@ def find_differences(session: Session, change: Change, *, held: sql.Composable, 
         gone=gone or sql.SQL("false"),
         differ=differ(change.others, "t", "s") if change.others else sql.SQL("false"),
     )
-    session.execute(statement)
+    try:
+        with session.transaction():
+            session.execute("SET LOCAL parallel_tuple_cost = 0")  # few rows differ, which the server cannot know
+            session.execute(statement)
+    except psycopg.errors.DiskFull:  # of shared memory, too, which only a join of several processes needs
+        session.execute("SET LOCAL enable_parallel_hash = off")
+        session.execute(statement)
 
 
 def _delete(session: Session, change: Change) -> int:

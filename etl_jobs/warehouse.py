@@ -27,13 +27,14 @@ _SESSION = (
     "SET client_min_messages = 'warning'",
 )
 # Unless somebody has decided otherwise for this user, database or session: no compiling of expressions, which takes
-# longer than it saves here; a quarter of the server's buffers for a sort or a join, 64 MB at most. And never a join
-# that several processes share: its memory is that of /dev/shm, of which a container often has next to nothing.
+# longer than it saves here; a quarter of the server's buffers for a sort or a join, 64 MB at most. And no join that
+# several processes share, but on our own server: its memory is that of /dev/shm, of which containers have next to none.
 _ROOM = """
     SELECT set_config(name, CASE name WHEN 'work_mem' THEN greatest(setting::bigint, least(65536,
         (SELECT setting::bigint * 2 FROM pg_settings WHERE name = 'shared_buffers')))::text ELSE 'off' END, false)
-    FROM pg_settings WHERE name IN ('jit', 'enable_parallel_hash', 'work_mem')
-        AND source IN ('default', 'configuration file')
+    FROM pg_settings WHERE source IN ('default', 'configuration file')
+        AND (name IN ('jit', 'work_mem')
+            OR name = 'enable_parallel_hash' AND current_setting('cluster_name') <> 'etl-run')
 """
 
 
