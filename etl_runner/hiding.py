@@ -28,8 +28,10 @@ def masker_of(plan: Plan, *, env: Mapping[str, str], params: Mapping[str, str] =
 
 def hidden(plan: Plan, masker: Masker) -> Plan:
     """The plan with masks for what is secret in commands, folders and parameters; names stay."""
+    if not masker:
+        return plan
     texts = {text for job in plan.jobs for text in (*job.argv, job.cwd)} | set(plan.params.values())
-    if not masker or masker.text(joined := "\n".join(texts)) == joined:
+    if masker.text(joined := "\n".join(texts)) == joined:
         return plan
     params = {name: masker.text(value) for name, value in plan.params.items()}
     return replace(plan, jobs=tuple(_hidden(job, masker) for job in plan.jobs), params=params)

@@ -9,7 +9,6 @@ was the beginning of a secret, the rest of that is hidden.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -166,6 +165,7 @@ def _is_secret_line(line: str) -> bool:
 
 
 def _forms_of_one(text: str) -> Iterator[bytes]:
+    import json
     from urllib.parse import quote, quote_plus
 
     raw = text.encode("utf-8", "surrogateescape")

@@ -62,14 +62,20 @@ def variables_in(command: Iterable[str]) -> set[tuple[str, str]]:
     """
     texts = tuple(command)
     words = [word for text in texts for word in text.split()]
-    found = {("", text) for text in texts}
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        name, equals, value = word.partition("=")
-        if name.startswith("-") or (equals and name.isupper()):
-            name, value = name.lstrip("-").replace("-", "_"), (value if equals else following).strip("\"'")
-            if name and value and not value.startswith(("-", "$")):
-                found.add((name, value))
+    found = {("", text) for text in texts if "=" in text or ":" in text}
+    for at, word in enumerate(words):
+        if word[0] == "-" or "=" in word:
+            following = words[at + 1] if at + 1 < len(words) else ""
+            found |= _named_value(word, following)
     return found
+
+
+def _named_value(word: str, following: str) -> set[tuple[str, str]]:
+    name, equals, value = word.partition("=")
+    if name[:1] != "-" and not name.isupper():
+        return set()
+    name, value = name.lstrip("-").replace("-", "_"), (value if equals else following).strip("\"'")
+    return {(name, value)} if name and value and value[0] not in "-$" else set()
 
 
 def _is_named(name: str, named: Iterable[str]) -> bool:
