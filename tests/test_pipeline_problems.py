@@ -221,8 +221,15 @@ def test_a_long_line_is_cut_around_the_place_and_control_characters_are_not_show
     problem = Problem(file="f", line=1, col=501, width=3, key="", message="m", text="a" * 500 + "\x1b[2" + "b" * 500)
 
     _, line, carets = render_problem(problem).split("\n")
-    assert line == "    1 │ " + "a" * 80 + "?[2" + "b" * 77
-    assert carets == "      │ " + " " * 80 + "^^^"
+    assert line == "    1 │ " + "a" * 36 + "?[2" + "b" * 33
+    assert carets == "      │ " + " " * 36 + "^^^"
+
+
+def test_a_long_place_fits_a_screen_with_what_is_before_it() -> None:
+    problem = Problem(file="f", line=1, col=31, width=200, key="", message="m", text="a" * 30 + "b" * 200)
+
+    _, line, carets = render_problem(problem).split("\n")
+    assert (line, carets) == ("    1 │ " + "a" * 30 + "b" * 42, "      │ " + " " * 30 + "^" * 42)
 
 
 def test_carets_stand_under_their_text_behind_tabs_and_wide_characters() -> None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from etl_runner.errors import PipelineError
 
-LONGEST_LINE = 160
+LONGEST_LINE = 72  # and eight columns before it
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -57,9 +57,10 @@ def _shown_parts(problem: Problem) -> tuple[str, str, str]:
     """The line before, at and behind the carets, cut to what fits a screen and free of control characters."""
     text = "".join(c if c.isprintable() or c == "\t" else "?" for c in problem.text)
     start = problem.col - 1
-    end = min(start + problem.width, start + LONGEST_LINE)
     first = 0 if len(text) <= LONGEST_LINE else max(0, start - LONGEST_LINE // 2)
-    return text[first:start], text[start:end], text[end : max(end, first + LONGEST_LINE)]
+    last = first + LONGEST_LINE
+    end = min(start + problem.width, last)
+    return text[first:start], text[start:end], text[end:last]
 
 
 def _padding(text: str) -> str:
