@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import psycopg
 from psycopg import sql
 
 from etl_jobs.changes import Change, Changed
@@ -61,11 +62,14 @@ def swap(session: Session, change: Change, *, schema: str, patience: float) -> C
 def _have_alone(session: Session, target: sql.Identifier, *, patience: float) -> list[_View]:
     """Lock the table and the views that look at it, and only then read what these are; those on others come first."""
     locks = {view.name: view.lock for view in _views(session, target)}
-    lock_alone(session, target, patience=patience, first=list(locks.values()))
+    changed = UnavailableError(f"the views on {target.as_string(session)} have just been changed", hint="try again")
+    try:
+        lock_alone(session, target, patience=patience, first=list(locks.values()))
+    except psycopg.errors.UndefinedTable as error:
+        raise changed from error
     views = _views(session, target)
     if {view.name for view in views} != set(locks):
-        shown = target.as_string(session)
-        raise UnavailableError(f"the views of {shown} have just been changed", hint="try again")
+        raise changed
     return views
 
 

@@ -265,6 +265,21 @@ def test_readers_of_views_see_no_error_no_half_table_and_nothing_older_after_new
     assert len(reads) > 3
 
 
+@pytest.mark.parametrize("statement", ["CREATE VIEW shop.late AS SELECT 1 FROM shop.goods", "DROP VIEW shop.dear"])
+def test_views_that_change_while_the_swap_waits_are_not_lost(shop: Shop, statement: str) -> None:
+    run_all(shop.dsn, "CREATE VIEW shop.dear AS SELECT * FROM shop.goods")
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with holding(shop.dsn, "SELECT * FROM shop.goods"):
+        job = start_job(shop.dsn, "table", "--id", 0, "--catalogue", shop.catalogue)
+        wait_for(lambda: query(shop.dsn, waits) == [(1,)])
+        query(shop.dsn, statement)
+    _, stderr = job.communicate(timeout=60)
+
+    assert job.returncode == 75, stderr
+    assert 'the views on "shop"."goods" have just been changed' in stderr
+    assert shop.load().status == 0
+
+
 def test_readers_never_see_an_empty_or_half_table(shop: Shop) -> None:
     texts = [HEAD + "".join(f"{n},x,{size},\n" for n in range(size)) for size in (2000, 3000)]
     shop.file("goods.csv", texts[0])
