@@ -33,7 +33,8 @@ def main() -> None:
         raise DataRejectedError(
             f"the warehouse differs from its sources in {len(different)} of {len(compared)} tables,"
             f" the marts are as they were\n" + "\n".join(said),
-            hint="load these tables again, with --full-refresh those that only grow or keep their history",
+            hint="load these tables again, with --full-refresh those that only grow or keep their history;"
+            " docs/loading.md says how to take them as they are",
         )
 
 

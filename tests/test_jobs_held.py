@@ -87,6 +87,20 @@ def test_what_others_did_before_a_load_is_found_until_the_target_is_taken_as_it_
     assert after.status == 0, after.stderr
 
 
+@pytest.mark.parametrize(
+    "cure", ["DELETE FROM etl.watermark", "UPDATE etl.load SET held_columns = NULL WHERE target = 'shop.goods'"]
+)
+def test_a_target_can_be_taken_as_it_is_without_reading_its_source_from_the_beginning(shop: Shop, cure: str) -> None:
+    shop.table("goods", GOODS, INCREMENTAL)
+    load(shop, "1,a 2,b 9,c")
+    query(shop.dsn, "INSERT INTO shop.goods VALUES (3, 'by hand')")
+    query(shop.dsn, cure)
+    load(shop, "1,a 2,b 9,c")
+
+    assert recorded(shop) == counted(shop)
+    assert query(shop.dsn, "SELECT count(*) FROM shop.goods") == [(4,)]
+
+
 def test_an_increment_reads_no_more_of_the_target_than_it_brings(shop: Shop) -> None:
     shop.table("goods", GOODS, INCREMENTAL)
     load(shop, " ".join(f"{n},a" for n in range(200_000)))
