@@ -151,7 +151,7 @@ class _Load:
         if work.beside or table.strategy == "snapshot":
             return Held(rows=found.rows, checksum=found.checksum, columns=columns)
         before = held_before(work.session, work.name)
-        anew = work.full or (bool(table.watermark) and staged.since is None)
+        anew = work.full or not work.held or (table.grows and staged.since is None)
         if anew or changed.grown is None or before is None or before.columns != columns:
             rows, checksum = whole(work.session, work.target, table.held_columns)
             return Held(rows=rows, checksum=checksum, columns=columns)

@@ -57,6 +57,17 @@ def test_the_record_says_what_the_target_holds_after_every_load(shop: Shop, name
         assert recorded(shop) == counted(shop, columns), number
 
 
+@pytest.mark.parametrize("name", ["append", "incremental", "scd2"])
+def test_a_target_that_was_dropped_holds_what_is_loaded_again(shop: Shop, name: str) -> None:
+    shop.table("goods", GOODS, STRATEGIES[name])
+    load(shop, "1,a 2,b")
+    query(shop.dsn, "DROP TABLE shop.goods")
+    load(shop, "1,a 2,b")
+
+    assert recorded(shop)[0][0] == 2
+    assert shop.run("final").status == 0
+
+
 def test_a_target_with_a_column_more_is_read_again(shop: Shop) -> None:
     shop.table("goods", {"id": "integer"}, INCREMENTAL + '\nnew_columns = "add"')
     shop.file("goods.csv", "id\n1\n2\n3\n")

@@ -79,7 +79,7 @@ def row_lists(*, repeat: bool) -> st.SearchStrategy[list[Row]]:
 def stories(draw: st.DrawFn, name: str) -> list[tuple[list[Row] | None, bool, int | None]]:
     """Steps: a new source or the old one, a full refresh or not, the statement to die at or to live."""
     sources = row_lists(repeat="key" not in STRATEGIES[name])
-    dies = st.none() | st.integers(-45, 45).filter(bool)
+    dies = st.none() | st.integers(-60, 60).filter(bool)
     step = st.tuples(st.none() | sources, st.sampled_from([False, False, False, True]), dies)
     return draw(st.lists(step, min_size=1, max_size=6))
 
