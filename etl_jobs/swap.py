@@ -61,7 +61,8 @@ def swap(session: Session, change: Change, *, schema: str, patience: float) -> C
 
 def _have_alone(session: Session, target: sql.Identifier, *, patience: float) -> list[_View]:
     """Lock the table and the views that look at it, and only then read what these are; those on others come first."""
-    locks = {view.name: view.lock for view in _views(session, target)}
+    with session.transaction(force_rollback=True):  # to be read, queries take locks of their own
+        locks = {view.name: view.lock for view in _views(session, target)}
     changed = UnavailableError(f"the views on {target.as_string(session)} have just been changed", hint="try again")
     try:
         lock_alone(session, target, patience=patience, first=list(locks.values()))
