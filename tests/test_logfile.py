@@ -28,8 +28,26 @@ def written(folder: Path, chunks: list[bytes], *, limit: int) -> tuple[bytes, bo
     for chunk in chunks:
         log.write(chunk)
     log.close()
+    if not any(chunks):
+        assert list(folder.iterdir()) == []
+        return b"", log.truncated
     assert [path.name for path in folder.iterdir()] == ["a.log"]
     return (folder / "a.log").read_bytes(), log.truncated
+
+
+def new_order(folder: Path, script: str) -> Order:
+    return Order(
+        run=1,
+        job="a",
+        attempt=1,
+        argv=("sh", "-c", script),
+        cwd=str(folder),
+        env=dict(os.environ),
+        log=str(folder / "a.log"),
+        output=str(folder / "a.jsonl"),
+        result=str(folder / "result"),
+        grace=1.0,
+    )
 
 
 @given(st.lists(st.integers(0, 90), max_size=40), st.integers(1, 300))
@@ -47,6 +65,34 @@ def test_of_a_long_log_the_first_and_the_last_half_of_the_limit_are_kept(sizes: 
     count = "1 byte" if over == 1 else f"{over:,} bytes"
     line = f"\netl-run: {count} left out here, over the limit of {limit} B (log_limit)\n".encode()
     assert (kept, truncated) == (text[: limit // 2] + line + text[len(text) - (limit - limit // 2) :], True)
+
+
+def test_the_file_is_made_when_there_is_something_to_be_written_or_it_is_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.log"
+    log = LogFile(str(path))
+
+    seen = [path.parent.exists(), path.exists()]
+    log.make()
+    seen.append(path.exists())
+
+    assert seen == [True, False, True]
+    log.close()
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+@pytest.mark.parametrize(("script", "is_there"), [("true", False), ("echo", True), ("exit 3", True), ("kill $$", True)])
+async def test_only_what_failed_has_a_log_without_a_word(
+    tmp_path: Path, script: str, is_there: bool, supervised: bool
+) -> None:
+    executor = KeeperExecutor(trouble=tmp_path / "trouble") if supervised else LocalExecutor()
+    order = new_order(tmp_path, script)
+    control = Control(started=lambda pid: None, reported=lambda metrics: None, output=lambda chunk: None)
+
+    await executor.run(order, control)
+
+    assert Path(order.log).exists() == is_there
+    if isinstance(executor, KeeperExecutor):
+        executor.close()
 
 
 def test_without_a_limit_everything_is_kept(tmp_path: Path) -> None:
@@ -129,33 +175,24 @@ async def test_both_executors_mask_and_limit_what_is_logged(tmp_path: Path, kind
     executor = (
         LocalExecutor(masker=masker) if kind == "local" else KeeperExecutor(trouble=tmp_path / "trouble", masker=masker)
     )
-    log = tmp_path / "a.log"
-    order = Order(
-        run=1,
-        job="a",
-        attempt=1,
-        argv=("sh", "-c", "yes hunter2 | head -c 80000"),
-        cwd=str(tmp_path),
-        env=dict(os.environ),
-        log=str(log),
-        output=str(tmp_path / "a.jsonl"),
-        result=str(tmp_path / "result"),
-        grace=1.0,
-        log_limit=1000,
-    )
+    order = replace(new_order(tmp_path, "yes hunter2 | head -c 80000"), log_limit=1000)
+    other = replace(order, argv=("no-hunter2",), log=str(tmp_path / "b.log"))
     said: list[bytes] = []
     control = Control(started=lambda pid: None, reported=lambda metrics: None, output=said.append)
 
     exited = await executor.run(order, control)
-    kept = log.read_bytes()
-    await executor.run(replace(order, argv=("no-hunter2",)), control)
+    await executor.run(other, control)
     if isinstance(executor, KeeperExecutor):
         executor.close()
 
     assert exited.log_truncated
-    assert kept.startswith(b"***\n" * 125 + b"\netl-run: 39,000 bytes left out here, over the limit of 1.0 kB")
+    assert (
+        Path(order.log)
+        .read_bytes()
+        .startswith(b"***\n" * 125 + b"\netl-run: 39,000 bytes left out here, over the limit of 1.0 kB")
+    )
     assert b"".join(said) == b"***\n" * 10_000
-    assert log.read_text() == "etl-run: no such program: 'no-***' (not in PATH)\n"
+    assert Path(other.log).read_text() == "etl-run: no such program: 'no-***' (not in PATH)\n"
 
 
 async def test_without_secrets_chunks_pass_as_they_are() -> None:

@@ -55,12 +55,14 @@ class Bench:
         )  # fmt: skip
 
     async def run(self, executor: KeeperExecutor, *argv: str, **env: str) -> AttemptExited:
+        (self.folder / "log").unlink(missing_ok=True)
         control = Control(started=lambda pid: None, reported=lambda metrics: None, output=lambda chunk: None)
         return await executor.run(self.order(*argv, **env), control)
 
     @property
     def log(self) -> str:
-        return (self.folder / "log").read_text()
+        path = self.folder / "log"
+        return path.read_text() if path.exists() else ""
 
     def close(self) -> None:
         for executor in self._executors:

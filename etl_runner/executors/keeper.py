@@ -89,6 +89,8 @@ class KeeperExecutor:
         if "failed" in message:
             why = self._masker.text(_why(order, message["failed"]))
             log.write(f"etl-run: {why}\n".encode("utf-8", "backslashreplace"))
+        if message.get("ended", {}).get("exit") != 0:
+            log.make()  # of a failure the log is named, and may be looked at
         return message
 
     async def _last_word(self, order: Order, control: Control, log: LogFile) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class LocalExecutor:
             control.on_stop(attempt.stop)
             with every(REPORT_SECONDS, lambda: tail.poll() and control.reported(tail.metrics)):
                 status = await attempt.ended()
+            if status != 0:
+                log.make()  # of a failure the log is named, and may be looked at
         except _CannotStartError as trouble:
             why = self._masker.text(str(trouble))
             log.write(f"etl-run: {why}\n".encode("utf-8", "backslashreplace"))

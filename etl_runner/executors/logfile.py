@@ -13,6 +13,9 @@ from etl_runner.executors.output import make_folder_of
 class LogFile:
     """A log that never stops its job: what cannot be written is dropped and flagged.
 
+    The file is made with the first byte (its folder at once): many jobs say nothing, and a new file is the most
+    expensive thing about them. `make` makes it all the same.
+
     A log within `limit` bytes (0: any number) is just a file. Of a longer one the first and the last half of `limit`
     are there when it is closed, and between them a line that says how many bytes are not. Until then the file has
     the first `limit` bytes and a line that says so; the end is collected in files beside it.
@@ -25,14 +28,21 @@ class LogFile:
         self._size = 0
         self._end: _End | None = None
         self._fd = -1
-        try:
+        self._is_closed = False
+        with suppress(OSError):  # said when there is something to be written
             make_folder_of(path)
-            self._fd = _create(path, os.O_APPEND)  # a supervisor whose runner goes away may add to it
-        except OSError:
-            self.truncated = True
+
+    def make(self) -> bool:
+        """See that the file is there; False if it cannot be."""
+        if self._fd < 0 and not self.truncated and not self._is_closed:
+            try:  # to append: a supervisor whose runner goes away adds to it
+                self._fd = _create(self._path, os.O_APPEND)
+            except OSError:
+                self.truncated = True
+        return self._fd >= 0
 
     def write(self, chunk: bytes) -> None:
-        if self._fd < 0:
+        if not chunk or not self.make():
             return
         if self._limit and self._size + len(chunk) > self._limit:
             room = max(self._limit - self._size, 0)
@@ -50,6 +60,7 @@ class LogFile:
             await asyncio.to_thread(self.close)
 
     def close(self) -> None:
+        self._is_closed = True
         if self._fd < 0:
             return
         if self._end is not None:
@@ -148,8 +159,8 @@ class _End:
             self._is_broken = True
 
 
-def _create(path: str, flags: int = 0) -> int:
-    return os.open(path, flags | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+def _create(path: str, how: int = os.O_TRUNC) -> int:
+    return os.open(path, how | os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
 
 def _write(fd: int, data: bytes) -> bool:

@@ -47,7 +47,7 @@ class Output:
 
     def _keep(self, chunk: bytes) -> None:
         try:
-            log = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+            log = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
                 room = self._limit - os.fstat(log).st_size if self._limit else len(chunk)
                 os.write(log, chunk[: max(room, 0)])

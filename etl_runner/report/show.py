@@ -190,7 +190,7 @@ def _last_lines(run: Run, track: Track, home: Home, look: Look, cwd: Path) -> li
         [(f"  {look.glyphs.side} ", "dim"), (row, "")] for line in tail for row in words.fold(line, room)
     ]
     if not rows:
-        rows = [[("  it printed nothing" if path.exists() else "  its log is gone", "dim")]]
+        rows = [[("  it printed nothing" if path.parent.is_dir() else "  its log is gone", "dim")]]
     return [[], [(" log ", "bold"), (where, "")], *rows]
 
 

@@ -36,7 +36,8 @@ def project(folder: Path, **jobs: str | Mapping[str, Any]) -> Project:
 
 
 def log_of(project: Project, job: str, run: int = 1) -> bytes:
-    return (project.folder / f".etl/runs/{run}/logs/{job}.1.log").read_bytes()
+    path = project.folder / f".etl/runs/{run}/logs/{job}.1.log"
+    return path.read_bytes() if path.exists() else b""
 
 
 def state(project: Project, run: int = 1) -> tuple[str, dict[str, str]]:
@@ -141,6 +142,17 @@ def test_a_run_ends_though_somebody_escaped_and_goes_on_printing(tmp_path: Path)
 
     assert endless.run("all").returncode == 0
     assert log_of(endless, "a").startswith(b"y\ny\n")
+
+
+def test_a_job_that_printed_nothing_has_an_empty_log_for_those_who_read_it(tmp_path: Path) -> None:
+    silent = project(tmp_path, a="true")
+
+    assert silent.run("all").returncode == 0
+    assert not (tmp_path / ".etl/runs/1/logs/a.1.log").exists()
+    logs, document = silent.run("logs", "a"), silent.run("logs", "a", "-o", "json")
+    assert (logs.returncode, logs.stdout, logs.stderr) == (0, "", "")
+    assert json.loads(document.stdout)["log"] == []
+    assert "it printed nothing" in silent.run("show", "1", "a").stdout
 
 
 HOSTILE = (
