@@ -328,3 +328,14 @@ def test_a_file_that_changes_while_it_is_read_is_not_loaded(tmp_path: Path) -> N
 
     with pytest.raises(UnavailableError, match="changed while it was read"):
         list(without(source, [bad]))
+
+
+def test_a_record_the_slice_cannot_be_asked_about_is_set_aside(shop: Shop) -> None:
+    shop.redeclare(0, "min_rows = 1", 'strategy = "slice"\nwhere = "100 / id > 0"\nrejects = { limit = 1 }')
+    shop.file("people.csv", GOOD + "0,eve,,\n4,dan,,\n")
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert [row[0] for row in shop.rows("people")] == [1, 2, 4]
+    said = {"id": "0", "name": "eve", "day": "", "boss": ""}
+    assert query(shop.dsn, REJECTED) == [("line 4", "division by zero", said)]
