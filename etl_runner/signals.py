@@ -29,19 +29,43 @@ class Interrupted(BaseException):
 
 @contextmanager
 def interrupting_signals() -> Iterator[None]:
-    """Let the signals raise Interrupted, so that what was begun is undone on the way out; afterwards they are held."""
+    """Let the signals raise Interrupted, so that what was begun is undone on the way out; afterwards they are held.
+
+    An exception that a finalizer has swallowed is raised at the end.
+    """
+    asked: list[int] = []
 
     def interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001
+        asked.append(number)
         raise Interrupted(number)
 
+    with _handler(interrupt):
+        try:
+            yield
+        finally:
+            hold_signals()
+    if asked:
+        raise Interrupted(asked[0])
+
+
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Note the signals and go on: for loops that look at the list, and raise Interrupted where it is safe."""
+    asked: list[int] = []
+    with _handler(lambda number, _: asked.append(number)):
+        yield asked
+
+
+@contextmanager
+def _handler(act: Callable[[int, object], None]) -> Iterator[None]:
+    """Handle the signals, but for those that our parent ignores."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
+            signal.signal(number, act)
     try:
         yield
     finally:
-        hold_signals()
         for number, handler in before.items():
             signal.signal(number, handler)
 

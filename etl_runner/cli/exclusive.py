@@ -15,6 +15,7 @@ import click
 from etl_runner.cli.options import Settings
 from etl_runner.errors import RunLockedError
 from etl_runner.paths import Home
+from etl_runner.signals import Interrupted, noted_signals
 
 if TYPE_CHECKING:
     from etl_runner.ledger import PipelineLock
@@ -30,17 +31,21 @@ def exclusive(home: Home, pipeline: str, settings: Settings, *, if_running: IfRu
     Waiting can be interrupted: nothing was begun.
     """
     with ExitStack() as stack:
-        yield _taken(stack, home, pipeline, settings, if_running)
+        with noted_signals() as asked:
+            lock = _taken(stack, home, pipeline, settings, if_running, asked)
+        if asked:
+            raise Interrupted(asked[0])
+        yield lock
 
 
 def _taken(
-    stack: ExitStack, home: Home, pipeline: str, settings: Settings, if_running: IfRunning
+    stack: ExitStack, home: Home, pipeline: str, settings: Settings, if_running: IfRunning, asked: list[int]
 ) -> PipelineLock | None:
     from etl_runner.environment import user_name
     from etl_runner.ledger import Holder, hold_pipeline_lock
 
     told = ""
-    while True:
+    while not asked:
         about = Holder(pid=os.getpid(), user=user_name(), since=datetime.now(UTC))
         try:
             return stack.enter_context(hold_pipeline_lock(home, pipeline, about))
@@ -54,6 +59,7 @@ def _taken(
                 note(f"waiting: {error.message}", settings)
             told = error.message
         time.sleep(POLL_SECONDS)
+    raise Interrupted(asked[0])
 
 
 def note(text: str, settings: Settings) -> None:
