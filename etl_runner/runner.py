@@ -89,6 +89,7 @@ class Runner:
         self._sinks = Sinks(sinks)
         self._journal = Journal(memory, self._sinks, run=run, clock=clock, masker=masker)
         self._jobs = {job.name: job for job in plan.jobs}
+        self._copies: dict[str, tuple[str, ...]] = {}  # of jobs that were replaced by them
         self._attempts: dict[tuple[str, int], tuple[Control, asyncio.Task[None]]] = {}
         self._inbox: list[Stimulus] = []
         self._signals = 0
@@ -163,6 +164,7 @@ class Runner:
         job = self._jobs[name]
         outputs = partial(self._home.output, self._run)
         event = expansion_of(job, ends=self._scheduler.outcomes, others=self._jobs, outputs=outputs)
+        self._copies[name] = tuple(copy.name for copy in event.copies)
         self._jobs |= {copy.name: copy_of(job, copy) for copy in event.copies}
         return event
 
@@ -184,14 +186,24 @@ class Runner:
 
     async def _record(self, events: Sequence[Event], *, launches: Sequence[Launch] = (), last: bool = False) -> None:
         """Have the ledger take the events, then start what they released."""
-        causes = {need for launch in launches for need in self._jobs[launch.job].needs}
-        again = any(launch.attempt > 1 for launch in launches)
+        causes = self._causes(launches)
+        durable = last or any(launch.attempt > 1 for launch in launches) or self._has_news_from_afar(causes)
         try:
-            await self._journal.take(events, durable=last or again, before=causes)
+            await self._journal.take(events, durable=durable, before=causes)
         except EtlError as error:
             self._lose_ledger(error)
         for launch in launches:
             self._launch(launch)
+
+    def _causes(self, launches: Iterable[Launch]) -> set[str]:
+        """The jobs whose ends these launches follow from."""
+        needs = {need for launch in launches for need in self._jobs[launch.job].needs}
+        return needs.union(*(self._copies.get(need, ()) for need in needs))
+
+    def _has_news_from_afar(self, causes: Iterable[str]) -> bool:
+        """Whether one of them was skipped before all it needs was over: what is followed is the end of that, then."""
+        ends = self._scheduler.outcomes
+        return any(ends[cause].because for cause in causes if cause in ends)
 
     def _lose_ledger(self, error: EtlError) -> None:
         """A run that cannot be remembered is stopped: what it did would be done again."""

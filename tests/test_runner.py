@@ -13,7 +13,7 @@ import pytest
 from etl_runner.errors import LedgerError
 from etl_runner.events import AttemptReported, AttemptStarted, Event, JobFinished, Record, RunFinished, RunStarted
 from etl_runner.executors.local import LocalExecutor
-from etl_runner.model import Outcome, Plan, Retry, RunStatus, When
+from etl_runner.model import Expansion, Outcome, Output, Plan, Retry, RunStatus, When
 from etl_runner.paths import Home
 from etl_runner.runner import Runner
 from etl_runner.scheduler import Scheduler
@@ -219,34 +219,71 @@ async def test_the_ledger_failing_stops_the_run_and_is_told(tmp_path: Path) -> N
     assert isinstance(listener.records[-1].event, RunFinished)
 
 
-async def test_what_follows_from_an_end_waits_until_that_is_on_the_disk_and_only_once(tmp_path: Path) -> None:
-    class Disk:
-        """A memory that knows up to which record all is safe, and what had been written when it was."""
+class Disk:
+    """A memory that knows up to which record all is safe, and what had been written when it was."""
 
-        def __init__(self) -> None:
-            self.written: list[Event] = []
-            self.safe: list[int] = []
+    def __init__(self) -> None:
+        self.written: list[Event] = []
+        self.safe: list[int] = []
 
-        def append(self, records: Sequence[Record], *, durable: bool) -> None:
-            self.written += [record.event for record in records]
-            if durable:
-                self.safe.append(len(self.written))
+    def append(self, records: Sequence[Record], *, durable: bool) -> None:
+        self.written += [record.event for record in records]
+        if durable:
+            self.safe.append(len(self.written))
 
-    after = [shell(f"b{n}", "true", needs=("a",)) for n in range(8)]
-    plan = Plan(pipeline="test", jobs=(shell("a", "true"), *after, shell("c", "true", needs=("b7",))), workers=1)
+    def was_safe(self, end: str, *, before: str) -> bool:
+        """Whether the end of a job was safe when another one started."""
+        ended = next(n for n, e in enumerate(self.written) if isinstance(e, JobFinished) and e.job == end)
+        started = next(n for n, e in enumerate(self.written) if isinstance(e, AttemptStarted) and e.job == before)
+        return any(ended < safe <= started for safe in self.safe)
+
+
+async def written(tmp_path: Path, plan: Plan) -> Disk:
     disk = Disk()
-    runner = Runner(
+    await Runner(
         plan, run=1, about=about(), scheduler=Scheduler(plan), executor=LocalExecutor(), memory=disk,
         sinks=[], home=Home(tmp_path), env=os.environ,
-    )  # fmt: skip
+    ).run()  # fmt: skip
+    return disk
 
-    await runner.run()
 
-    ended = {event.job: at for at, event in enumerate(disk.written) if isinstance(event, JobFinished)}
-    started = {event.job: at for at, event in enumerate(disk.written) if isinstance(event, AttemptStarted)}
+async def test_what_follows_from_an_end_waits_until_that_is_on_the_disk_and_only_once(tmp_path: Path) -> None:
+    after = [shell(f"b{n}", "true", needs=("a",)) for n in range(8)]
+    plan = Plan(pipeline="test", jobs=(shell("a", "true"), *after, shell("c", "true", needs=("b7",))), workers=1)
+
+    disk = await written(tmp_path, plan)
+
     for name, need in [("c", "b7"), *((one.name, "a") for one in after)]:
-        assert any(ended[need] < safe <= started[name] for safe in disk.safe), name
+        assert disk.was_safe(need, before=name), name
     assert len(set(disk.safe)) == 3  # the ends of a and b7, and the run's
+
+
+async def test_what_follows_from_copies_waits_until_their_ends_are_on_the_disk(tmp_path: Path) -> None:
+    expand = Expansion(matrix={"x": Output(job="find", output="xs")})
+    jobs = (
+        shell("find", """echo '{"xs": [1, 2]}' > "$ETL_OUTPUT\""""),
+        shell("load", "true", needs=("find",), expand=expand),
+        shell("after", "true", needs=("load",)),
+    )
+
+    disk = await written(tmp_path, Plan(pipeline="test", jobs=jobs))
+
+    assert disk.was_safe("load-1", before="after")
+    assert disk.was_safe("load-2", before="after")
+
+
+async def test_what_waits_behind_a_skipped_job_waits_until_the_end_it_follows_is_on_the_disk(tmp_path: Path) -> None:
+    jobs = (
+        shell("fast", "exit 1"),
+        shell("slow", "sleep 0.3"),
+        shell("soon", "true", needs=("fast",), when=When.FAILURE),
+        shell("both", "true", needs=("fast", "slow")),
+        shell("cleanup", "true", needs=("both",), when=When.ALWAYS),
+    )
+
+    disk = await written(tmp_path, Plan(pipeline="test", jobs=jobs))
+
+    assert disk.was_safe("slow", before="cleanup")
 
 
 def about() -> RunStarted:
