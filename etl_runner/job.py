@@ -43,17 +43,17 @@ def read_output(job: str) -> dict[str, Values]:
     return values_of(attempts[max(attempts)]) if attempts else {}
 
 
-def values_of(path: Path) -> dict[str, Values]:
-    """All values in an ETL_OUTPUT file; empty if there is none."""
+def values_of(path: Path, *, errors: str = "replace") -> dict[str, Values]:
+    """All values in an ETL_OUTPUT file; empty if there is none. `errors` is what becomes of bytes that are no UTF-8."""
     values: dict[str, Values] = {}
     try:
-        text = path.read_text("utf-8", errors="replace")
+        text = path.read_text("utf-8", errors=errors)
     except FileNotFoundError:
         return values
     for line in text.split("\n"):
         try:
             found = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, dict):
             values.update(found)

@@ -24,7 +24,10 @@ def expansion_of(
         end = ends.get(source.job)
         if end is None or not end.outcome.is_good:
             raise MatrixError("it did not succeed")
-        values = values_of(outputs(source.job, end.attempt))
+        try:
+            values = values_of(outputs(source.job, end.attempt), errors="surrogateescape")
+        except OSError as error:
+            raise MatrixError(f"its ETL_OUTPUT cannot be read: {error.strerror}") from None
         if source.output not in values:
             raise MatrixError(f"it wrote no {source.output!r} to its ETL_OUTPUT")
         return values[source.output]

@@ -58,10 +58,16 @@ def again(start: Plan, events: Sequence[JobExpanded], names: Collection[str]) ->
 
 
 def as_known(now: Plan, events: Iterable[JobExpanded]) -> Plan:
-    """The pipeline file's plan with the copies that are known, where it still has what they are made of."""
+    """The pipeline file's plan with the copies that are known, where it still has what they are made of.
+
+    A copy whose name is another job's by now is left out.
+    """
     matrix = {job.name: set(job.expand.matrix) for job in now.jobs if job.expand}
-    fitting = (e for e in events if all(matrix.get(e.job) == copy.params.keys() for copy in e.copies))
-    return extended(now, fitting)
+    for event in events:
+        taken = {job.name for job in now.jobs}
+        fitting = (c for c in event.copies if matrix.get(event.job) == c.params.keys() and c.name not in taken)
+        now = extended(now, [replace(event, copies=tuple(fitting))])
+    return now
 
 
 def rerun(plan: Plan, names: Collection[str], *, now: Plan) -> Plan:

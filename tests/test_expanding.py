@@ -74,6 +74,13 @@ def test_copies_are_asked_for_when_the_needs_are_over_and_run_in_the_jobs_place(
     assert list(hand.scheduler.outcomes) == ["find", "b", "a", "c", "after"]
 
 
+def test_copies_are_not_asked_for_where_the_run_is_over_its_timeout_by_then() -> None:
+    hand = Hand(replace(plan(job("find"), many("load")), timeout=5.0))
+
+    assert hand.at(6.0).exit("find") == ["find succeeded", "load cancelled"]
+    assert hand.scheduler.done
+
+
 def test_nothing_starts_while_copies_are_asked_for() -> None:
     hand = Hand(plan(job("find"), many("load"), job("other", "find"), workers=1), estimates={"load": 2.0, "other": 1.0})
 

@@ -167,6 +167,7 @@ def test_a_retry_finds_the_environment_of_copies_in_the_file(project: Project) -
         ('{"tables": ["a", ""]}', "table from find: a value is empty"),
         ('{"tables": ["a/b", "a?b"]}', "a/b and a?b give the same name 'load-a_b'"),
         ('{"tables": ["\\\\u0000"]}', "table from find: no text can hold a NUL character"),
+        ('{"tables": ["\\\\udcff"]}', "table from find: '\\udcff' cannot be written as UTF-8"),
     ],
 )
 def test_values_that_make_no_jobs_fail_the_job_that_wants_them(tmp_path: Path, written: str, reason: str) -> None:
@@ -177,6 +178,38 @@ def test_values_that_make_no_jobs_fail_the_job_that_wants_them(tmp_path: Path, w
     (end,) = [event for event in events if event["event"] == "job_finished" and event["job"] == "load"]
     assert (end["outcome"], end["reason"]) == ("failed", reason)
     assert events[-1]["exit"] == 1
+
+
+@pytest.mark.parametrize(
+    ("find", "reason"),
+    [
+        ("os.mkdir(os.environ['ETL_OUTPUT'])", "its ETL_OUTPUT cannot be read: Is a directory"),
+        (
+            "open(os.environ['ETL_OUTPUT'], 'wb').write(b'{\"tables\": [\"\\xff\"]}')",
+            "'\\udcff' cannot be written as UTF-8",
+        ),
+    ],
+)
+def test_values_that_cannot_be_read_fail_the_job_that_wants_them(project: Project, find: str, reason: str) -> None:
+    (project.folder / "find.py").write_text(f"import os\n{find}\n")
+
+    events = project.events("all")
+
+    assert outcomes(events) == {**good("find", "cleanup"), "load": "failed", "final": "skipped"}
+    reasons = [event["reason"] for event in events if event.get("job") == "load" and "reason" in event]
+    assert reasons == [f"table from find: {reason}"]
+
+
+def test_what_stands_between_two_values_may_be_called_as_one(tmp_path: Path) -> None:
+    (tmp_path / "find.py").write_text(FIND)
+    (tmp_path / "tables").write_text("a\n")
+    matrix = '{ table = { job = "find", output = "tables" }, schema = ["s"] }'
+    text = PIPELINE.replace('{ table = { job = "find", output = "tables" } }', matrix)
+    text = text.replace("run = 'echo", "run = 'echo {schema}table{table} > said; echo")
+
+    Project(tmp_path, text).events("all")
+
+    assert (tmp_path / "said").read_text() == "stablea\n"
 
 
 def test_no_values_are_nothing_to_do_and_one_value_needs_no_list(project: Project) -> None:
@@ -224,6 +257,14 @@ def test_a_single_copy_is_run_by_its_value(project: Project) -> None:
     )
 
 
+def test_a_value_that_gives_the_name_of_another_job_is_refused(project: Project) -> None:
+    (project.folder / "etl.toml").write_text(PIPELINE + '[jobs.load-a]\nrun = "true"\n')
+
+    refused = project.run("job", "load", "--table", "a")
+
+    assert (refused.returncode, refused.stderr) == (2, "etl-run: there is already a job 'load-a'\n")
+
+
 def test_a_selection_without_the_source_is_refused(project: Project) -> None:
     refused = project.run("all", "--only", "load")
 
@@ -250,11 +291,24 @@ def test_the_forecast_counts_on_the_copies_of_last_time(project: Project) -> Non
     assert document["forecast"]["unknown_jobs"] == 0
 
 
+def test_the_forecast_leaves_out_a_copy_whose_name_another_job_has_by_now(project: Project) -> None:
+    project.events("all")
+    (project.folder / "etl.toml").write_text(PIPELINE + '[jobs.load-a]\nrun = "true"\n')
+
+    planned = project.run("plan", "-o", "json")
+
+    assert planned.stderr == ""
+    assert json.loads(planned.stdout)["forecast"]["unknown_jobs"] == 0
+
+
 SOURCE = """
 [jobs.find]
 run = "true"
 [jobs.more]
 matrix = {{ id = "0..1" }}
+run = "true"
+[jobs.one]
+matrix = {{ id = "7..7" }}
 run = "true"
 [jobs.load]
 matrix = {matrix}
@@ -268,6 +322,7 @@ needs = [{needs}]
     [
         ('{ table = { job = "fnd", output = "x" } }', "", "no phase or job called 'fnd'|did you mean 'find'?"),
         ('{ table = { job = "more", output = "x" } }', "", "'more' stands for more than one job|name one job"),
+        ('{ table = { job = "one", output = "x" } }', "", "'one' is not the job's own name|write 'one-7'"),
         ('{ table = { job = "load", output = "x" } }', "", "'load' stands for more than one job|name one job"),
         ('{ table = { job = "find" } }', "", 'expected { command = "…" } or { job = "…", output = "…" }|'),
         ('{ table = { job = "find", output = "x", command = "ls" } }', "", 'expected { command = "…" } or {|'),

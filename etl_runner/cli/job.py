@@ -181,6 +181,9 @@ def with_given(plan: Plan, name: str, given: Mapping[str, tuple[str, ...]]) -> P
         copies = copies_of(name, Expansion(matrix=matrix), lambda _: [])
     except MatrixError as error:
         raise UsageError(error.message) from None
+    others = {job.name for job in plan.jobs}
+    if taken := [copy.name for copy in copies if copy.name in others]:
+        raise UsageError(f"there is already a job {taken[0]!r}")
     return extended(plan, [JobExpanded(job=name, copies=copies)])
 
 

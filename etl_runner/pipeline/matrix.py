@@ -56,6 +56,8 @@ def reported_values(values: object) -> tuple[str, ...]:
             raise MatrixError(f"expected a list of texts and whole numbers, got {str(value)[:40]!r}")
         if "\0" in str(value):
             raise MatrixError("no text can hold a NUL character")
+        if not _is_unicode(str(value)):
+            raise MatrixError(f"{str(value)[:40]!r} cannot be written as UTF-8")
     found = tuple(str(value) for value in listed)
     _check(found)
     return found
@@ -96,6 +98,15 @@ def _check(found: tuple[str, ...]) -> None:
     if len(set(found)) < len(found):
         twice = Counter(found).most_common(1)[0][0]
         raise MatrixError(f"{twice!r} stands there twice")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether there are no halves of surrogate pairs in it, nor bytes that could not be decoded."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _from_range(text: str) -> tuple[str, ...]:

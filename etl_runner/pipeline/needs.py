@@ -116,7 +116,10 @@ class _Needs:
             cure = "name one job, which reports all values"
             self.source.add(need.path, f"{need.text!r} stands for more than one job", cure)
             return False
-        return True
+        ((name,),) = (names for _, names in found)
+        if name != need.text:
+            self.source.add(need.path, f"{need.text!r} is not the job's own name", f"write {name!r}")
+        return name == need.text
 
     def _copy(
         self, template: Template, copy: Copy, own: Sequence[tuple[_Need, Pieces]], shared: tuple[str, ...]

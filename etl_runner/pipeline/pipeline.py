@@ -149,7 +149,7 @@ class Pipeline(Struct, frozen=True, kw_only=True):
         """The argv, working directory and environment of one job, with `{key}` for what is known only during a run."""
         if not template.expand:
             return self._filled(template, params)
-        marks = {key: f"\0{key}\0" for key in template.expand.matrix}
+        marks = {key: f"\0{key}\1" for key in template.expand.matrix}
         argv, cwd, env = self._filled(template, {**params, **marks})
         with_holes = partial(text_with_holes, holes=marks)
         return tuple(map(with_holes, argv)), with_holes(cwd), {name: with_holes(value) for name, value in env.items()}

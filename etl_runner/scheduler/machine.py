@@ -267,7 +267,9 @@ class Scheduler:
             self._queue(new)
 
     def _finish(self, task: Task, outcome: Outcome, *, because: tuple[str, ...] = (), reason: str = "") -> None:
-        self._expanding -= task.state is State.EXPANDING
+        if task.state is State.EXPANDING:
+            self._expanding -= 1
+            self._commands = [c for c in self._commands if c != Expand(job=task.job.name)]  # nobody asks any more
         task.state, task.due = State.OVER, None
         task.trouble = task.trouble or outcome.is_failure
         if outcome.is_failure and not task.job.optional:
