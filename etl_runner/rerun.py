@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from etl_runner.errors import UsageError
 from etl_runner.events import JobExpanded, JobFinished
 from etl_runner.expanding import extended
-from etl_runner.model import Job, Outcome, Plan
+from etl_runner.model import Copy, Job, Outcome, Plan
 from etl_runner.pipeline.select import keep
 
 _ASPECTS = (
@@ -32,14 +32,13 @@ def left_over(plan: Plan, ends: Mapping[str, JobFinished], *, good: Collection[s
 
 
 class Again(NamedTuple):
-    """What is to run again: the recorded plan, the jobs of it, and which copies it knows.
+    """What is to run again: the recorded plan with the copies that stay, and the jobs of it.
 
     `asked` are jobs that were good and run again all the same, because their values were never made use of.
     """
 
     plan: Plan
     names: set[str]
-    known: list[JobExpanded]
     asked: set[str]
 
 
@@ -54,7 +53,16 @@ def again(start: Plan, events: Sequence[JobExpanded], names: Collection[str]) ->
     here = {job.name for job in plan.jobs}
     wanted = {name for name in names if name in here} | {event.job for event in events if event not in known}
     asked = set[str]().union(*(sources.get(name, ()) for name in wanted)) - wanted
-    return Again(plan, wanted | asked, known, asked)
+    return Again(plan, wanted | asked, asked)
+
+
+def copies_in(plan: Plan) -> list[JobExpanded]:
+    """The copies a plan has, those included that it began with: of a job run by its value, of a retry's retry."""
+    copies: dict[str, list[Copy]] = {}
+    for job in plan.jobs:
+        if job.params and not job.expand:
+            copies.setdefault(job.template, []).append(Copy(name=job.name, params=job.params))
+    return [JobExpanded(job=template, copies=tuple(found)) for template, found in copies.items()]
 
 
 def as_known(now: Plan, events: Iterable[JobExpanded]) -> Plan:

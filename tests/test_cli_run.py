@@ -172,6 +172,17 @@ def test_fail_fast_stops_the_rest(tmp_path: Path) -> None:
     assert outcomes == {"bad": "failed", "long": "cancelled"}
 
 
+def test_fail_fast_stops_the_other_copies_of_a_job_that_is_run_alone(tmp_path: Path) -> None:
+    text = '[pipeline]\nfail_fast = true\n[jobs.j]\nmatrix = { id = "0..1" }\nshell = true\n'
+    text += "run = 'test {id} = 1 && sleep 60'\n"
+
+    events = Project(tmp_path, text).events("job", "j")
+
+    outcomes = {event["job"]: event["outcome"] for event in events if event["event"] == "job_finished"}
+    assert outcomes == {"j-0": "failed", "j-1": "cancelled"}
+    assert "runs after a failure" not in Project(tmp_path, text).run("job", "j", "--dry-run").stdout
+
+
 def test_every_flag_has_a_variable(tmp_path: Path) -> None:
     project = Project(tmp_path, BAD)
 

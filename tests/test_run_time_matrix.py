@@ -157,6 +157,26 @@ def test_a_retry_finds_the_environment_of_copies_in_the_file(project: Project) -
     assert outcomes(project.events("retry"))["load-a"] == "succeeded"  # it tests $TABLE
 
 
+def test_a_retry_of_a_retry_still_knows_what_the_copies_are(project: Project) -> None:
+    (project.folder / "bad-7").touch()
+    project.events("all")
+    assert outcomes(project.events("retry")) == {"load-7": "failed", "final": "skipped"}
+    (project.folder / "bad-7").unlink()
+
+    again = project.run("retry", "-o", "json")
+
+    assert outcomes([json.loads(line) for line in again.stdout.splitlines()]) == good("load-7", "final")
+    assert again.stderr == ""  # nothing is said to be otherwise in the file
+
+
+def test_a_job_run_by_its_value_can_be_retried(project: Project) -> None:
+    (project.folder / "bad-7").touch()
+    project.events("job", "load", "--table", "7")
+    (project.folder / "bad-7").unlink()
+
+    assert outcomes(project.events("retry")) == good("load-7")
+
+
 @pytest.mark.parametrize(
     ("written", "reason"),
     [
@@ -255,6 +275,19 @@ def test_a_single_copy_is_run_by_its_value(project: Project) -> None:
         "etl-run: 'load' gets its values from find during a run\n"
         "  say which: --table …; or run both: etl-run all --only +load\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [(["a", "a"], "'a' stands there twice"), ([""], "a value is empty"), (["a/", "a?"], "a/ and a? give the same")],
+)
+def test_values_on_the_command_line_are_looked_at_like_reported_ones(
+    project: Project, values: list[str], reason: str
+) -> None:
+    refused = project.run("job", "load", *(word for value in values for word in ("--table", value)))
+
+    assert refused.returncode == 2
+    assert reason in refused.stderr
 
 
 def test_a_value_that_gives_the_name_of_another_job_is_refused(project: Project) -> None:

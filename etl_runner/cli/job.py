@@ -15,8 +15,8 @@ from etl_runner.cli.plan_options import plan_options, unique
 from etl_runner.errors import UsageError
 from etl_runner.events import JobExpanded
 from etl_runner.expanding import extended
-from etl_runner.model import Expansion, Job, Output, Plan
-from etl_runner.pipeline.matrix import MatrixError, copies_of
+from etl_runner.model import Expansion, Job, Output, Plan, When
+from etl_runner.pipeline.matrix import MatrixError, copies_of, reported_values
 from etl_runner.pipeline.pipeline import shown_values
 
 
@@ -176,8 +176,8 @@ def with_given(plan: Plan, name: str, given: Mapping[str, tuple[str, ...]]) -> P
             f"{name!r} gets its values from {', '.join(expand.sources)} during a run",
             hint=f"say which: --{missing[0]} …; or run both: etl-run all --only +{name}",
         )
-    matrix = {key: given[key] or values for key, values in expand.matrix.items()}
     try:
+        matrix = {key: reported_values(list(given[key])) or values for key, values in expand.matrix.items()}
         copies = copies_of(name, Expansion(matrix=matrix), lambda _: [])
     except MatrixError as error:
         raise UsageError(error.message) from None
@@ -196,7 +196,7 @@ def only(plan: Plan, names: set[str], args: tuple[str, ...]) -> Plan:
 def _alone(job: Job, args: tuple[str, ...]) -> Job:
     if args and job.argv[:2] == ("/bin/sh", "-c"):
         raise UsageError(f"{job.name} runs in a shell: arguments behind -- have no place there")
-    return msgspec.structs.replace(job, needs=(), when="success", argv=(*job.argv, *args))
+    return msgspec.structs.replace(job, needs=(), when=When.SUCCESS, argv=(*job.argv, *args))
 
 
 def unknown_job(opened: Opened, name: str) -> UsageError:

@@ -119,7 +119,7 @@ def _left_of(reader: LedgerReader, opened: Opened, number: int, origins: tuple[s
     from etl_runner.ledger.results import ended_well
     from etl_runner.pipeline.select import downstream
     from etl_runner.report.choice import choose_jobs
-    from etl_runner.rerun import again, as_known, differences, left_over, rerun
+    from etl_runner.rerun import again, as_known, copies_in, differences, left_over, rerun
 
     plan = reader.plan(number)
     events = (record.event for record in reader.records(number))
@@ -127,11 +127,11 @@ def _left_of(reader: LedgerReader, opened: Opened, number: int, origins: tuple[s
     good = ended_well(opened.home, number, [job for job in plan.jobs if job.name not in ends])
     chosen = {job.name for origin in origins for job in choose_jobs(plan, origin, run=number)}
     names = left_over(plan, ends, good=good) | downstream(plan, chosen)
-    plan, names, known, asked = again(reader.plan_at_start(number), reader.expansions(number), names)
+    plan, names, asked = again(reader.plan_at_start(number), reader.expansions(number), names)
     pipeline = opened.pipeline
     params = params_known(plan.params)
     now = pipeline.plan(params={name: value for name, value in params.items() if name in pipeline.params})
-    now = as_known(now, known)
+    now = as_known(now, copies_in(plan))
     plan = revealed(plan, names, now=now)
     notes = [
         f"--param {name} was secret and is not remembered: the file's is used"
