@@ -95,14 +95,15 @@ def test_show_logs_and_history_know_the_copies(project: Project) -> None:
     assert "3 jobs" in project.run("all").stderr
 
 
-def test_logs_are_followed_from_before_the_copies_are_known(project: Project) -> None:
+@pytest.mark.parametrize("name", ["load", "lo*d"])
+def test_logs_are_followed_from_before_the_copies_are_known(project: Project, name: str) -> None:
     wait = "import os, time\nopen('looking', 'w')\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
     (project.folder / "find.py").write_text(wait + FIND)
     text = PIPELINE.replace("run = 'echo", "run = 'echo hello from {table}; echo")
     (project.folder / "etl.toml").write_text(text)
     run = project.start("all")
     until((project.folder / "looking").exists)
-    follower = project.start("logs", "load", "-f")
+    follower = project.start("logs", name, "-f")
     assert follower.stderr is not None
     assert follower.stderr.readline() == "waiting for load to start\n"
 

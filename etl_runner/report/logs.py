@@ -38,13 +38,8 @@ class Logs:
         self._seen = records[-1].seq if records else 0
         self._reader = reader
         self._run = run.id
-        self._choose = choose
         self._attempt = attempt
-        self.jobs: Sequence[str] = ()
-        self._name_jobs()
-
-    def _name_jobs(self) -> None:
-        self.jobs = [job.name for job in self._choose(self._timeline.plan)]
+        self.jobs: Sequence[str] = [job.name for job in choose(self._timeline.plan)]
 
     def show(self, *, writer: Callable[[str], Writer], say: Say, look: Look) -> bool:
         """Print what there is, with a heading before each log if there are several. False if one is gone."""
@@ -115,8 +110,12 @@ class Logs:
         for record in self._reader.records(self._run, after=self._seen):
             self._timeline.apply(record)
             self._seen = record.seq
-            if isinstance(record.event, JobExpanded):
-                self._name_jobs()
+            if isinstance(record.event, JobExpanded) and record.event.copies:
+                self._name_copies(record.event)
+
+    def _name_copies(self, event: JobExpanded) -> None:
+        copies = [copy.name for copy in event.copies]
+        self.jobs = [name for job in self.jobs for name in (copies if job == event.job else [job])]
 
     def _advance(self, track: Track, tail: _Tail, say: Say, look: Look) -> None:
         attempts = self._chosen(track)
