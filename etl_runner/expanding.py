@@ -22,6 +22,11 @@ def text_with_holes(text: str, holes: Mapping[str, str]) -> str:
     return escaped
 
 
+def as_meant(text: str) -> str:
+    """The text of a job that has an expansion with its braces as they are meant; a hole stays `{parameter}`."""
+    return _HOLE.sub(lambda found: found[0] if found[1] else found[0][0], text)
+
+
 def copy_of(job: Job, copy: Copy) -> Job:
     """One of the jobs that `job` stands for."""
     assert job.expand

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from msgspec.structs import replace
 
 from etl_runner.errors import UsageError
+from etl_runner.expanding import as_meant
 from etl_runner.masking import MASK, Masker
 from etl_runner.model import Job, Plan
 from etl_runner.secrecy import secrets_in, variables_in
@@ -21,6 +22,8 @@ def masker_of(plan: Plan, *, env: Mapping[str, str], params: Mapping[str, str] =
     variables = set(env.items()) | set(params.items()) | set(plan.params.items())
     for job in plan.jobs:
         variables.update(job.env.items())
+        if job.expand:
+            variables.update((name, as_meant(value)) for name, value in job.env.items())
     for words in {job.argv for job in plan.jobs}:
         variables |= variables_in(words)
     return Masker(secrets_in(variables, plan.secrets))

@@ -71,6 +71,17 @@ def test_every_reported_value_is_a_job_with_its_value_in_command_and_environment
     assert order.index("find") < order.index("load") < order.index("load-a") < order.index("cleanup")
 
 
+def test_secrets_with_braces_are_hidden_in_what_the_copies_print(project: Project) -> None:
+    text = PIPELINE.replace("shell = true", 'shell = true\nenv_file = "secrets"').replace(
+        "run = 'echo", "run = 'echo $PASSWORD; echo"
+    )
+    (project.folder / "etl.toml").write_text(text)
+    (project.folder / "secrets").write_text("PASSWORD='se{cr}et99'\n")
+    project.events("all")
+
+    assert project.run("logs", "load-a").stdout == "***\n"
+
+
 def test_other_values_of_a_matrix_are_combined_with_them(tmp_path: Path) -> None:
     (tmp_path / "find.py").write_text(FIND)
     (tmp_path / "tables").write_text("a\nb\n")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from etl_runner.expanding import as_meant
 from etl_runner.model import Job, Plan
 
 
@@ -46,7 +47,7 @@ class Group(Struct, frozen=True, kw_only=True):
         if len(self.jobs) > 1:
             argv = [_common(word, self.jobs[0], self.jobs[-1], at) for at, word in enumerate(argv)]
         if self.jobs[0].expand:
-            argv = [word.replace("{{", "{").replace("}}", "}") for word in argv]
+            argv = [as_meant(word) for word in argv]
         words = argv[2:] if argv[:2] == ["/bin/sh", "-c"] and len(argv) == 3 else [_quoted(w) for w in argv]
         return " ".join(" ".join(words).split())
 
