@@ -8,12 +8,14 @@ import psycopg
 from psycopg import sql
 
 from etl_jobs.checksums import row_hash
+from etl_jobs.errors import UnavailableError
 from etl_jobs.staging import identifiers
 from etl_jobs.warehouse import Session
 
 DIFFERENCES = sql.Identifier("pg_temp", "differences")
 WAS_THERE, IS_THERE = sql.Identifier("was there"), sql.Identifier("is there")
 _HASH_BEFORE = sql.Identifier("hash before")
+_STAYS = sql.SQL("d.{} AND d.{}").format(WAS_THERE, IS_THERE)
 _COPIES, _IN_PART = sql.Identifier("copies of it"), sql.Identifier("in the part")
 _FIND = """
     CREATE TEMPORARY TABLE {differences} ON COMMIT DROP AS
@@ -121,23 +123,40 @@ def _delete(session: Session, change: Change) -> int:
 def _update(session: Session, change: Change) -> int:
     if not change.others:
         return 0
-    statement = sql.SQL("UPDATE {} AS t SET {} FROM {} AS d WHERE {} AND d.{} AND d.{}").format(
-        change.target,
-        _assignments(change.others, "d"),
-        DIFFERENCES,
-        equal(change.key, "t", "d"),
-        WAS_THERE,
-        IS_THERE,
+    statement = sql.SQL("UPDATE {} AS t SET {} FROM {} AS d WHERE {} AND {}").format(
+        change.target, _assignments(change.others, "d"), DIFFERENCES, equal(change.key, "t", "d"), _STAYS
     )
-    return session.execute(statement).rowcount
+    updated = session.execute(statement).rowcount
+    row = session.execute(sql.SQL("SELECT count(*) FROM {} AS d WHERE {}").format(DIFFERENCES, _STAYS)).fetchone()
+    assert row is not None
+    if row[0] != updated:
+        _refuse_others(session, change, sql.SQL("{} AND NOT").format(_STAYS))
+    return updated
 
 
 def _insert(session: Session, change: Change) -> int:
-    columns = identifiers(change.columns)
-    statement = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} AS d WHERE NOT d.{}").format(
-        change.target, columns, columns, DIFFERENCES, WAS_THERE
+    columns, is_new = identifiers(change.columns), sql.SQL("NOT d.{}").format(WAS_THERE)
+    statement = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} AS d WHERE {}").format(
+        change.target, columns, columns, DIFFERENCES, is_new
     )
-    return session.execute(statement).rowcount
+    try:
+        with session.transaction():
+            return session.execute(statement).rowcount
+    except psycopg.errors.UniqueViolation:
+        _refuse_others(session, change, sql.SQL("{} AND").format(is_new))
+        raise
+
+
+def _refuse_others(session: Session, change: Change, which: sql.Composable) -> None:
+    """Raise UnavailableError if of the differences `which` a row EXISTS in the target, that is, is there by now."""
+    statement = sql.SQL("SELECT FROM {} AS d WHERE {} EXISTS (SELECT FROM {} AS t WHERE {}) LIMIT 1").format(
+        DIFFERENCES, which, change.target, equal(change.key, "t", "d")
+    )
+    if session.execute(statement).fetchone() is not None:
+        raise UnavailableError(
+            f"somebody else added or removed rows of {change.target.as_string(session)} while it was loaded",
+            hint="try again",
+        )
 
 
 def replace_rows(session: Session, change: Change, *, part: sql.Composable | None = None) -> Changed:
@@ -165,9 +184,11 @@ def _delete_copies(session: Session, change: Change, gone: sql.Identifier) -> in
     kept, lost = (sql.SQL("ROW({})").format(identifiers(change.columns, of=alias)) for alias in ("k", "g"))
     statement = sql.SQL(
         "DELETE FROM {target} AS t USING ("
-        "SELECT k.ctid AS place, row_number() OVER (PARTITION BY {columns}) AS nth, g.{copies} AS copies"
+        "SELECT k.tableoid AS piece, k.ctid AS place,"
+        " row_number() OVER (PARTITION BY {columns}) AS nth, g.{copies} AS copies"
         " FROM {target} AS k JOIN {gone} AS g ON hash_record_extended({kept}, 0) = hash_record_extended({lost}, 0)"
-        " AND {kept} IS NOT DISTINCT FROM {lost}) AS d WHERE t.ctid = d.place AND d.nth <= d.copies"
+        " AND {kept} IS NOT DISTINCT FROM {lost}) AS d"
+        " WHERE t.tableoid = d.piece AND t.ctid = d.place AND d.nth <= d.copies"
     ).format(
         target=change.target,
         gone=gone,

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from etl_jobs.changes import Change, Changed, make_equal, replace_rows, upsert
+from etl_jobs.errors import UnavailableError
 from tests.support.servers import database, warehouse
 
 STAGING, TARGET = sql.Identifier("staging"), sql.Identifier("target")
@@ -128,3 +131,56 @@ def test_a_table_of_nothing_but_its_key_can_be_changed(session: psycopg.Connecti
         merged = make_equal(session, change)
 
     assert (added, merged) == (Changed(inserted=1), Changed(inserted=1, deleted=1))
+
+
+def test_equal_rows_of_several_partitions_lie_at_equal_places(session: psycopg.Connection) -> None:
+    session.execute("CREATE TABLE target (id integer, name text, n integer) PARTITION BY LIST (n)")
+    for n in (1, 2):
+        session.execute(f"CREATE TABLE part_{n} PARTITION OF target FOR VALUES IN ({n})")
+    session.execute("INSERT INTO target SELECT id, 'a', n FROM generate_series(1, 3) AS id, (VALUES (1), (2)) AS v (n)")
+    session.execute("CREATE TABLE staging AS SELECT * FROM target WHERE n = 1 AND id > 1 OR n = 2")
+    with session.transaction():
+        changed = replace_rows(session, Change(staging=STAGING, target=TARGET, columns=("id", "name", "n"), key=()))
+
+    assert changed == Changed(deleted=1)
+    assert held(session) == [(1, "a", 2), (2, "a", 1), (2, "a", 2), (3, "a", 1), (3, "a", 2)]
+
+
+@pytest.mark.parametrize("change_target", [make_equal, upsert])
+@pytest.mark.parametrize("meanwhile", ["INSERT INTO target VALUES (2, 'theirs')", "DELETE FROM target WHERE id = 1"])
+def test_a_row_that_somebody_else_adds_or_removes_meanwhile_is_another_attempts_matter(
+    session: psycopg.Connection, database: str, change_target: Callable[..., Changed], meanwhile: str
+) -> None:
+    session.execute("CREATE TABLE target (id integer PRIMARY KEY, name text)")
+    session.execute("INSERT INTO target VALUES (1, 'old')")
+    session.execute("CREATE TABLE staging AS VALUES (1, 'new'), (2, 'new')")
+    session.execute("ALTER TABLE staging RENAME column1 TO id")
+    session.execute("ALTER TABLE staging RENAME column2 TO name")
+    change = Change(staging=STAGING, target=TARGET, columns=("id", "name"), key=("id",))
+    with (
+        psycopg.connect(database) as other,
+        ThreadPoolExecutor(1) as beside,
+        pytest.raises(UnavailableError, match="somebody else"),
+        session.transaction(),
+    ):
+        other.execute(meanwhile)
+        session.execute("SET LOCAL application_name = 'changing'")
+        waiting = beside.submit(commit_when_waited_for, other)
+        change_target(session, change)
+    waiting.result()
+
+    left = session.execute("SELECT * FROM target ORDER BY 1").fetchall()
+    assert left == ([] if meanwhile.startswith("DELETE") else [(1, "old"), (2, "theirs")])
+
+
+def commit_when_waited_for(other: psycopg.Connection) -> None:
+    deadline = time.monotonic() + 20
+    pid = other.info.backend_pid
+    while time.monotonic() < deadline:
+        row = other.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))", [pid]
+        ).fetchone()
+        if row and row[0]:
+            break
+        other.execute("SELECT pg_stat_clear_snapshot()")
+    other.commit()
