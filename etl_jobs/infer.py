@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import psycopg
 from psycopg import sql
 
 from etl_jobs.warehouse import Session, server_version
@@ -31,6 +32,7 @@ _TYPES = (
     (_INSTANT, "timestamp with time zone"),
     (_UUID, "uuid"),
 )
+_CALENDAR = frozenset(name for fits, name in _TYPES if fits & (_DAY | _INSTANT))  # what looks like one may be none
 
 
 def infer(session: Session, staging: sql.Identifier, columns: Sequence[str]) -> dict[str, str]:
@@ -40,7 +42,23 @@ def infer(session: Session, staging: sql.Identifier, columns: Sequence[str]) -> 
     kinds = [_kinds(sql.Identifier(column), session) for column in columns]
     row = session.execute(sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(kinds), staging)).fetchone()
     assert row is not None
-    return {column: _type(kinds) for column, kinds in zip(columns, row, strict=False)}
+    types = {column: _type(kinds) for column, kinds in zip(columns, row, strict=False)}
+    if server_version(session) >= 16:
+        return types
+    return {column: kind if _can_be(session, staging, column, kind) else "text" for column, kind in types.items()}
+
+
+def _can_be(session: Session, staging: sql.Identifier, column: str, kind: str) -> bool:
+    """Whether every value is one of the type: before PostgreSQL 16 a server says so only by failing."""
+    if kind not in _CALENDAR:
+        return True
+    value = sql.SQL("{}::{}").format(sql.Identifier(column), sql.SQL(kind))  # type: ignore[arg-type, unused-ignore]
+    try:
+        with session.transaction():
+            session.execute(sql.SQL("SELECT count({}) FROM {}").format(value, staging))
+    except psycopg.DataError:
+        return False
+    return True
 
 
 def cast(session: Session, staging: sql.Identifier, types: dict[str, str]) -> None:
@@ -61,9 +79,7 @@ def _kinds(column: sql.Identifier, session: Session) -> sql.Composed:
     cases = []
     for kind, (shape, type_) in _SHAPES.items():
         condition = sql.SQL("{} ~ {}").format(column, sql.Literal(shape))
-        if type_ and server_version(session) < 16:
-            continue  # nothing there says whether the 31st of June is a date, so it stays text
-        if type_:
+        if type_ and server_version(session) >= 16:
             condition += sql.SQL(" AND pg_input_is_valid({}, {})").format(column, sql.Literal(type_))
         cases.append(sql.SQL("WHEN {} THEN {}").format(condition, sql.Literal(kind)))
     return sql.SQL("bit_or(CASE WHEN {} IS NULL THEN 0 {} ELSE {} END)").format(

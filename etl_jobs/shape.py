@@ -49,6 +49,16 @@ def pinned_columns(table: Table, held: Mapping[str, str]) -> dict[str, str]:
     return table.columns | {c: k for c, k in held.items() if c not in table.columns and c not in history}
 
 
+def refuse_text_watermark(table: Table, inferred: Mapping[str, str]) -> None:
+    """Raise MisconfiguredError where a watermark that nobody declared was found to be text."""
+    if table.grows and inferred.get(table.watermark) == "text":
+        raise MisconfiguredError(
+            f"table {table.name!r}: watermark: column {table.watermark!r} would be text, which has no order to go by:"
+            " '9' comes after '10'",
+            hint=f'declare its type: columns = {{ {table.watermark} = "…" }}, "text" if its order is right',
+        )
+
+
 def _refuse_absent(table: Table) -> None:
     spoken_of = {
         "key": table.key,

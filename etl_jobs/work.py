@@ -18,13 +18,14 @@ from etl_jobs.parents import parents_keys
 from etl_jobs.places import Places, kept_records
 from etl_jobs.records import rows_of_last_load, target_name, watermark_less_lag
 from etl_jobs.rejects import Rejected, move_bad_rows, unreadable
-from etl_jobs.shape import Shape
+from etl_jobs.shape import Shape, refuse_text_watermark
 from etl_jobs.sources import Source
 from etl_jobs.staging import copy_into, create_staging, identifiers
 from etl_jobs.strategies import Step, part_of
 from etl_jobs.swap import refuse_dependents
 from etl_jobs.tables import HISTORY, Catalogue, Table
 from etl_jobs.target import check_target, columns_of, retyping
+from etl_jobs.transfer import copy_binary
 from etl_jobs.warehouse import Session
 
 
@@ -88,6 +89,7 @@ class Work:
             self.check_target(shape, like=self.staging)
             sent = self._copy(header, None if shape.unknown else part, skipped, freeze=self.beside)
             types = infer(self.session, self.staging, shape.unknown)
+            refuse_text_watermark(self.table, types)
             cast(self.session, self.staging, types)
             if shape.unknown and part is not None:  # only now its condition can be understood
                 self.session.execute(sql.SQL("DELETE FROM {} WHERE NOT {}").format(self.staging, part))
@@ -118,6 +120,10 @@ class Work:
     def _copy(
         self, header: tuple[str, ...], part: sql.Composable | None, skipped: list[Skipped], *, freeze: bool
     ) -> int:
+        if not self.table.reject_limit:
+            sent = copy_binary(self.session, self.staging, self.source, header, part=part, freeze=freeze)
+            if sent is not None:
+                return sent
         try:
             return copy_into(
                 self.session,

@@ -271,3 +271,35 @@ def test_declared_names_that_are_the_same_when_cut_are_a_mistake(tmp_path: Path)
     shop.table("goods", {"x" * 63 + "a": "integer", "x" * 63 + "b": "integer"})
     with pytest.raises(MisconfiguredError, match="are the same name in the first 63 bytes"):
         read_catalogue(shop.catalogue, env={})
+
+
+@pytest.mark.parametrize("lines", ["1,9.1.2026\n", "1,x2\n", ""])
+def test_an_increment_is_not_guessed_from_text(shop: Shop, lines: str) -> None:
+    undeclared(shop, 'key = ["id"]\nstrategy = "incremental"\nwatermark = "day"')
+    shop.file("goods.csv", f"id,day\n{lines}")
+    ended = shop.load()
+    shop.redeclare(0, 'key = ["id"]', 'key = ["id"]\ncolumns = { id = "bigint", day = "text" }')
+
+    assert ended.status == 78
+    assert "watermark: column 'day' would be text, which has no order to go by" in ended.stderr
+    assert shop.rows("goods") == []
+    assert shop.load().status == 0
+
+
+@pytest.mark.parametrize("strategy", ["snapshot", "incremental"])
+def test_a_target_keeps_the_collations_that_somebody_gave_it(shop: Shop, strategy: str) -> None:
+    watermark = 'watermark = "n"\nlag = 9' if strategy == "incremental" else ""
+    shop.table(
+        "goods", {"id": "text", "n": "integer", "name": "text"}, f'key = ["id"]\nstrategy = "{strategy}"\n{watermark}'
+    )
+    shop.file("goods.csv", "id,n,name\na,1,x\nb,2,x\n")
+    assert shop.load().status == 0
+    query(shop.dsn, 'ALTER TABLE shop.goods ALTER id TYPE text COLLATE "C", ALTER name TYPE text COLLATE "POSIX"')
+    shop.file("goods.csv", "id,n,name\na,1,x\nb,2,y\nB,3,z\n")
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert ended.metrics["rows"] == 3
+    assert ("B", 3, "z") in [row[:3] for row in shop.rows("goods")]
+    assert shop.load().status == 0
+    assert shop.run("final").status == 0
