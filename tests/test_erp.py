@@ -393,6 +393,23 @@ def test_a_table_of_other_columns_is_refused_with_the_cure(database: str) -> Non
     )
 
 
+def test_a_table_whose_columns_stand_in_another_order_is_filled_by_their_names(database: str) -> None:
+    with erp() as server:
+        job(server, database)
+        before = held(database, "local_sale")
+        for column in ("number", "amount"):
+            query(
+                database,
+                f"ALTER TABLE erp.local_sale RENAME {column} TO old; ALTER TABLE erp.local_sale ADD {column}"
+                f" {'text' if column == 'number' else 'numeric(14,2)'}; UPDATE erp.local_sale SET {column} = old;"
+                " ALTER TABLE erp.local_sale DROP old",
+            )
+        again = job(server, database, words=["--full-refresh"])
+
+    assert again.status == 0, again.stderr
+    assert held(database, "local_sale") == before
+
+
 def test_a_look_up_is_asked_for_once_however_many_want_it(tmp_path: Path) -> None:
     with erp() as server, Client("erp") as client:
         session = Erp(client, server.url, **LOGIN)

@@ -19,7 +19,7 @@ from etl_jobs.erp.session import asked, erp_session
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.records import RECORDED, Attempt, Loaded, recorded_load, write_record
 from etl_jobs.sources.jsonrpc import Erp
-from etl_jobs.staging import copy_into, definitions
+from etl_jobs.staging import copy_into, definitions, identifiers
 from etl_jobs.target import check_target, columns_of, create_target
 from etl_jobs.warehouse import Session, connect, locked, prepare
 from etl_runner.job import report
@@ -112,13 +112,14 @@ class _Load:
     def _replace(self, held: Mapping[str, str], *, rows: int, started: datetime) -> Loaded:
         """Delete what is unpaid or was read again, insert what was read, and the load record with it."""
         which = "" if self.full else " WHERE NOT paid OR id IN (SELECT id FROM pg_temp.staged)"
-        delete, insert = sql.SQL("DELETE FROM {}" + which), sql.SQL("INSERT INTO {} SELECT * FROM pg_temp.staged")
+        columns = identifiers(self.documents.columns)  # whose order in the target may be another one
+        delete, insert = sql.SQL("DELETE FROM {}" + which), sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}")
         with self.session.transaction():
             if not held:
                 create_target(self.session, self.target, self.documents.table)
             self._refuse_too_few()
             deleted = self.session.execute(delete.format(self.target)).rowcount
-            inserted = self.session.execute(insert.format(self.target)).rowcount
+            inserted = self.session.execute(insert.format(self.target, columns, columns, _STAGED)).rowcount
             loaded = Loaded(rows=rows, inserted=inserted, updated=0, deleted=deleted, duplicates=0, orphans=0)
             values = self._record(loaded) | {"started": started}
             return Loaded(
