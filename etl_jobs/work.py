@@ -25,7 +25,6 @@ from etl_jobs.strategies import Step, part_of
 from etl_jobs.swap import refuse_dependents
 from etl_jobs.tables import HISTORY, Catalogue, Table
 from etl_jobs.target import check_target, columns_of, retyping
-from etl_jobs.transfer import copy_binary
 from etl_jobs.warehouse import Session
 
 
@@ -120,10 +119,6 @@ class Work:
     def _copy(
         self, header: tuple[str, ...], part: sql.Composable | None, skipped: list[Skipped], *, freeze: bool
     ) -> int:
-        if not self.table.reject_limit:
-            sent = copy_binary(self.session, self.staging, self.source, header, part=part, freeze=freeze)
-            if sent is not None:
-                return sent
         try:
             return copy_into(
                 self.session,
