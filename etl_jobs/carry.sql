@@ -35,8 +35,8 @@ WITH names AS (
     UNION ALL SELECT 5, false, format('%%sTYPE %%s COLLATE %%I.%%I', alter_it, format_type(atttypid, atttypmod), n.nspname, l.collname)
     FROM columns JOIN pg_collation l ON l.oid = attcollation JOIN pg_namespace n ON n.oid = l.collnamespace
     WHERE attcollation <> (SELECT b.attcollation FROM pg_attribute b, names WHERE b.attrelid = names.beside AND b.attname = columns.attname)
-    UNION ALL SELECT 6, false, alter_it || 'SET NOT NULL' FROM columns WHERE attnotnull
-        AND NOT EXISTS (SELECT FROM constraints WHERE contype = 'n' AND conkey = ARRAY[attnum])
+    UNION ALL SELECT 6, false, format('ALTER TABLE %%s ', beside) || string_agg(format('ALTER COLUMN %%I SET NOT NULL', attname), ', ')
+    FROM columns WHERE attnotnull AND NOT EXISTS (SELECT FROM constraints WHERE contype = 'n' AND conkey = ARRAY[attnum]) GROUP BY beside
     UNION ALL SELECT 6, false, format('%%sSET DEFAULT %%s', alter_it, pg_get_expr(d.adbin, d.adrelid))
     FROM columns JOIN pg_attrdef d ON d.adrelid = attrelid AND d.adnum = attnum AND attgenerated = ''
     UNION ALL SELECT 6, false, format('%%sSET STORAGE %%s', alter_it,
@@ -49,9 +49,11 @@ WITH names AS (
     FROM columns, pg_options_to_table(attoptions)
     UNION ALL SELECT 6, false, format('COMMENT ON COLUMN %%s.%%I IS %%L', beside, attname, col_description(attrelid, attnum))
     FROM columns WHERE col_description(attrelid, attnum) IS NOT NULL
-    -- constraints, indexes; a reference to the table itself has to wait for its place
-    UNION ALL SELECT position(contype IN 'npuxcf') + 10, false, format('ALTER TABLE %%s %%s', beside, add_it)
-    FROM constraints WHERE contype IN ('n', 'p', 'u', 'x', 'c')
+    -- constraints, those that a look at every row proves together; indexes; a reference to the table itself has to wait for its place
+    UNION ALL SELECT 11, false, format('ALTER TABLE %%s %%s', beside, string_agg(add_it, ', ' ORDER BY conname))
+    FROM constraints WHERE contype IN ('n', 'c') GROUP BY beside
+    UNION ALL SELECT position(contype IN 'pux') + 11, false, format('ALTER TABLE %%s %%s', beside, add_it)
+    FROM constraints WHERE contype IN ('p', 'u', 'x')
     UNION ALL SELECT 17, false, CASE WHEN starts_with(definition, head) THEN new_head || substr(definition, length(head) + 1)
         ELSE format('DO $$ BEGIN RAISE ''cannot carry index %%%%'', %%L; END $$', relname) END
     FROM indexes WHERE alone

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from etl_jobs.swap import _CARRY as CARRY
 from tests.support.jobs import Shop, holding, query, start_job, wait_for
 from tests.support.servers import database, warehouse
 
@@ -348,3 +349,15 @@ def test_a_constraint_the_new_rows_break_keeps_the_old_table(shop: Shop) -> None
     assert ended.status == 65
     assert "violated by some row" in ended.stderr
     assert [row[2] for row in shop.rows("goods")] == [10.5, 2]
+
+
+def test_columns_without_nulls_and_checks_are_proved_by_one_look_at_the_rows(database: str) -> None:
+    with psycopg.connect(database) as session:
+        session.execute(
+            "CREATE TABLE old (a int PRIMARY KEY, b int NOT NULL, c int NOT NULL CHECK (c > 0), CHECK (b > 1))"
+        )
+        session.execute("CREATE TABLE new (a int, b int, c int)")
+        found = session.execute(CARRY.read_bytes(), {"target": "old", "beside": "new"}).fetchall()
+
+    proved = [{word for word in ("NOT NULL", "CHECK") if word in statement} for _, _, statement in found]
+    assert sorted(map(sorted, filter(None, proved))) in ([["CHECK", "NOT NULL"]], [["CHECK"], ["NOT NULL"]])
