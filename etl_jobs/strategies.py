@@ -53,10 +53,12 @@ def change_target(session: Session, step: Step) -> Changed:
     try:
         changed = _change(session, step)
     except psycopg.IntegrityError as error:
+        places = isinstance(error, psycopg.errors.UniqueViolation)
         detail = "" if table.secret else f" ({error.diag.message_detail or 'no detail'})"
         raise DataRejectedError(
             f"table {table.name!r}: {error.diag.message_primary}{detail}",
-            hint="the table has a constraint that the catalogue does not declare",
+            hint="the table has a constraint that the catalogue does not declare"
+            + ("; if values change places between rows, it has to be DEFERRABLE" if places else ""),
         ) from error
     _guard_deletes(session, step, changed)
     return changed

@@ -265,3 +265,32 @@ def test_readers_see_the_old_rows_until_the_new_ones_are_there(shop: Shop) -> No
 
     assert [row[0] for row in seen] == [1]
     assert [row[0] for row in shop.rows("goods")] == [2]
+
+
+@pytest.mark.parametrize(
+    "strategy", ["snapshot", 'slice"\nwhere = "id > 0', 'incremental"\nwatermark = "id"\nlag = 9#']
+)
+def test_values_that_change_places_need_a_constraint_that_waits(shop: Shop, strategy: str) -> None:
+    shop.table("goods", {"id": "integer", "place": "integer"}, f'key = ["id"]\nstrategy = "{strategy}"')
+    shop.file("goods.csv", "id,place\n1,1\n2,2\n")
+    shop.load()
+    query(shop.dsn, "ALTER TABLE shop.goods ADD CONSTRAINT once UNIQUE (place)")
+    shop.file("goods.csv", "id,place\n1,2\n2,1\n")
+    refused = shop.load()
+    query(shop.dsn, "ALTER TABLE shop.goods DROP CONSTRAINT once, ADD UNIQUE (place) DEFERRABLE")
+    done = shop.load()
+
+    assert (refused.status, done.status) == (65, 0)
+    assert "if values change places between rows, it has to be DEFERRABLE" in refused.stderr
+    assert shop.rows("goods") == [(1, 2), (2, 1)]
+
+
+def test_a_key_that_may_be_broken_for_a_moment_is_a_matter_for_a_person(shop: Shop) -> None:
+    shop.table("goods", GOODS, 'key = ["id"]\nstrategy = "append"')
+    shop.file("goods.csv", "id,name,price\n1,a,1\n")
+    shop.load()
+    query(shop.dsn, "ALTER TABLE shop.goods DROP CONSTRAINT goods_pkey, ADD PRIMARY KEY (id) DEFERRABLE")
+    shop.file("goods.csv", "id,name,price\n1,a,1\n2,b,2\n")
+    ended = shop.load()
+
+    assert (ended.status, "deferrable" in ended.stderr) == (78, True)
