@@ -51,8 +51,9 @@ from pathlib import Path
 from psycopg import sql
 from etl_jobs.catalogue import read_catalogue
 from etl_jobs.sources import open_source
-from etl_jobs.staging import check_header, copy_into, create_staging
+from etl_jobs.staging import check_header, create_staging
 from etl_jobs.warehouse import connect
+from etl_jobs.transfer import copy_rows
 
 catalogue = read_catalogue(Path(sys.argv[1]))
 table = catalogue.table(0)
@@ -60,7 +61,7 @@ source = open_source(catalogue, table)
 target = sql.Identifier("ours")
 with connect() as session:
     create_staging(session, target, table)
-    copy_into(session, target, source, check_header(source, table))
+    copy_rows(session, target, source, check_header(source, table))
 """
 
 

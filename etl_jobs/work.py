@@ -20,11 +20,12 @@ from etl_jobs.records import rows_of_last_load, target_name, watermark_less_lag
 from etl_jobs.rejects import Rejected, move_bad_rows, unreadable
 from etl_jobs.shape import Shape, refuse_text_watermark
 from etl_jobs.sources import Source
-from etl_jobs.staging import copy_into, create_staging, identifiers
+from etl_jobs.staging import create_staging, identifiers
 from etl_jobs.strategies import Step, part_of
 from etl_jobs.swap import refuse_dependents
 from etl_jobs.tables import HISTORY, Catalogue, Table
 from etl_jobs.target import check_target, columns_of, retyping
+from etl_jobs.transfer import copy_rows
 from etl_jobs.warehouse import Session
 
 
@@ -120,7 +121,7 @@ class Work:
         self, header: tuple[str, ...], part: sql.Composable | None, skipped: list[Skipped], *, freeze: bool
     ) -> int:
         try:
-            return copy_into(
+            return copy_rows(
                 self.session,
                 self.staging,
                 self.source,

@@ -62,6 +62,84 @@ def test_a_query_and_a_table_of_any_schema_are_read(load: Load, there: str) -> N
     assert [tuple(map(str, row)) for row in rows(load.dsn, "shop", "q")] == [("1", "0.1"), ("2", "0.2")]
 
 
+BINARY = {
+    "id": ("bigint", "1"), "i2": ("smallint", "-2"), "b": ("boolean", "true"), "t": ("text", "E'a,\\n\"ñ\"'"),
+    "v": ("character varying(9)", "''"), "c": ("character(3)", "'x'"), "n": ("numeric(10,2)", "1.5"),
+    "big": ("numeric", "'NaN'"), "f4": ("real", "'-Infinity'"), "f8": ("double precision", "0.1 + 0.2"),
+    "d": ("date", "'infinity'"), "ts": ("timestamp(3) without time zone", "'2026-03-29 02:30:00.1234'"),
+    "tz": ("timestamp with time zone", "'2026-03-29 02:30+02'"), "tt": ("time with time zone", "'24:00+05'"),
+    "span": ("interval", "'1 mon -2 days 3 ms'"), "u": ("uuid", "'00000000-0000-0000-0000-00000000000f'"),
+    "jb": ("jsonb", "'[1, null]'"), "ip": ("inet", "'10.0.0.1/8'"),
+    "raw": ("bytea", "'\\x00ff'"), "texts": ("text[]", "'{a,NULL,\"\"}'"), "ns": ("numeric(4,1)[]", "'{{1.5},{2}}'"),
+}  # fmt: skip
+SIGNATURE = b"PGCOPY\n\xff\r\n\x00"
+
+
+def there_with(dsn: str, kinds: dict[str, tuple[str, str]]) -> None:
+    columns = ", ".join(f'"{name}" {kind}' for name, (kind, _) in kinds.items())
+    nulls = ", ".join(["2", *["NULL"] * (len(kinds) - 1)])
+    query(dsn, f"CREATE TABLE t ({columns})")
+    query(dsn, f"INSERT INTO t VALUES ({', '.join(value for _, value in kinds.values())}), ({nulls})")
+
+
+def test_values_of_every_type_arrive_as_they_are_in_the_binary_format(load: Load, there: str) -> None:
+    there_with(there, BINARY)
+    load.table("t", {name: kind for name, (kind, _) in BINARY.items()}, 'key = ["id"]')
+    source = PostgresSource(SourceSettings(kind="postgresql", url=there), Table(id=0, name="t", files=(), columns={}))
+    blocks = source.binary([kind for kind, _ in BINARY.values()])
+    assert blocks is not None
+    assert b"".join(blocks).startswith(SIGNATURE)
+
+    first, again = load.load(), load.load()
+
+    assert (first.status, again.status) == (0, 0), first.stderr + again.stderr
+    assert again.metrics["updated"] == 0
+    assert query(load.dsn, "SELECT t::text FROM shop.t ORDER BY id") == query(
+        there, "SELECT t::text FROM t ORDER BY id"
+    )
+
+
+def test_types_that_differ_in_the_least_or_belong_to_one_server_go_as_text(there: str) -> None:
+    query(there, "CREATE TYPE mood AS ENUM ('ok'); CREATE TABLE t (a int, b numeric(4,1), m mood, r regclass)")
+    source = PostgresSource(SourceSettings(kind="postgresql", url=there), Table(id=0, name="t", files=(), columns={}))
+    own = ["integer", "numeric(4,1)", "text", "regclass"]
+
+    assert source.binary(own) is None
+    query(there, "ALTER TABLE t DROP COLUMN m, DROP COLUMN r")
+    assert source.binary(own[:2]) is not None
+    assert source.binary(["bigint", "numeric(4,1)"]) is None
+    assert source.binary(["integer", "numeric(5,1)"]) is None
+    assert source.binary(["integer"]) is None
+
+
+def test_rows_that_a_check_refuses_are_named_in_the_binary_format_too(load: Load, there: str) -> None:
+    query(there, "CREATE TABLE t (id int, n int)")
+    query(there, "INSERT INTO t SELECT n, nullif(n, 777) FROM generate_series(1, 5000) n")
+    load.table("t", {"id": "integer", "n": "integer"}, 'key = ["id"]\nchecks = [{ column = "n", not_null = true }]')
+
+    ended = load.load()
+
+    assert ended.status == 65
+    assert "row 777" in ended.stderr
+
+
+def test_a_text_that_the_warehouse_cannot_hold_is_said_by_the_text_format(load: Load, warehouse: Warehouse) -> None:
+    with psycopg.connect(warehouse.url, autocommit=True) as session:
+        session.execute("CREATE DATABASE raw TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    try:
+        load.env["THERE"] = warehouse.url.replace("/warehouse?", "/raw?")
+        query(load.env["THERE"], "CREATE TABLE t (id int, word text); INSERT INTO t VALUES (1, 'x'), (2, E'\\xff')")
+        load.table("t", {"id": "integer", "word": "text"}, 'key = ["id"]')
+
+        ended = load.load()
+
+        assert ended.status in (65, 78)
+        assert "t, row 2" in ended.stderr or "invalid byte sequence" in ended.stderr
+    finally:
+        with psycopg.connect(warehouse.url, autocommit=True) as session:
+            session.execute("DROP DATABASE raw WITH (FORCE)")
+
+
 def test_what_would_be_lost_silently_is_refused_with_every_column(load: Load, there: str) -> None:
     query(there, "CREATE TABLE t (id bigint, price numeric(12,4), at timestamptz, ratio float8)")
     query(there, "INSERT INTO t VALUES (1, 1.2345, now(), 0.5)")
@@ -270,3 +348,20 @@ def test_the_row_on_a_line_is_known_or_its_neighbourhood() -> None:
         "row 6",
     ]
     assert str(trail) == "5 rows (14 bytes)"
+
+
+def test_a_trail_of_plain_rows_needs_no_more_memory_however_long_it_is() -> None:
+    trail = Trail()
+    for _ in range(1000):
+        trail.add(b"1\n2\n", records=2)
+    trail.add(b'"a\nb"\n', records=1)
+
+    tracemalloc.start()
+    for _ in range(10_000):
+        trail.add(b"1\n2\n", records=2)
+        trail.add(b"\n\n\n", records=1, text=False)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert held < 2000
+    assert [trail.at_line(n) for n in (1501, 2003, 2005)] == ["row 1,500", "row 2,001", "row 2,003"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 from etl_jobs.tables import Catalogue, Table
@@ -52,6 +52,15 @@ class TypedSource(Source, Protocol):
 
     def types(self) -> dict[str, str]:
         """The columns with PostgreSQL's types that hold all their values; raises JobError as `columns` does."""
+        ...
+
+
+@runtime_checkable
+class BinarySource(Source, Protocol):
+    """A source that speaks PostgreSQL's binary COPY format (chapter "COPY", "Binary Format")."""
+
+    def binary(self, kinds: Sequence[str]) -> Iterator[bytes] | None:
+        """The rows in that format, where its columns are of exactly these types; else None."""
         ...
 
 

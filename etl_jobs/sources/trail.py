@@ -6,20 +6,30 @@ _HEADER_LINES = 1
 
 
 class Trail:
-    """Counts records and lines block by block; a few bytes for every block. `word` is what a record is called."""
+    """Counts records and lines block by block. `word` is what a record is called.
+
+    Only blocks that have other numbers of lines than of records cost memory: a few bytes each.
+    """
 
     def __init__(self, word: str = "row") -> None:
         self._word = word
         self.records = 0
         self.bytes = 0
+        self._lines = 0
         self._ends: list[tuple[int, int]] = []  # after every block: lines and records so far, without the header
+        self._is_plain = False  # the last of them: as many lines as records
 
-    def add(self, block: bytes, *, records: int) -> None:
-        """A block of whole records has been sent."""
+    def add(self, block: bytes, *, records: int, text: bool = True) -> None:
+        """A block of whole records has been sent; what is no text has no lines but its records."""
+        lines = block.count(b"\n") if text else records
         self.records += records
         self.bytes += len(block)
-        lines = self._ends[-1][0] if self._ends else 0
-        self._ends.append((lines + block.count(b"\n"), self.records))
+        self._lines += lines
+        is_plain = lines == records
+        if is_plain and self._is_plain:
+            self._ends.pop()
+        self._ends.append((self._lines, self.records))
+        self._is_plain = is_plain
 
     def where(self, *, record: int | None, line: int | None) -> str:
         """What a message calls a record, known by its number or by a line of the text."""
@@ -33,6 +43,8 @@ class Trail:
             if wanted <= lines:
                 if lines - lines_before == records - records_before:
                     return f"{self._word} {records_before + wanted - lines_before:,}"
+                if records == records_before + 1:
+                    return f"{self._word} {records:,}"
                 return f"{self._word}s {records_before + 1:,}–{records:,}"
             lines_before, records_before = lines, records
         return f"{self._word} {max(records_before, 0) + 1:,}"
