@@ -278,6 +278,14 @@ async def test_a_malformed_report_is_a_warning_that_shows_it(run: Run, tmp_path:
     assert exited.warnings == ("ETL_OUTPUT has a line that is neither a JSON object nor key=value: '{oops'",)
 
 
+async def test_a_line_that_is_nested_without_end_is_a_warning(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "lines").write_text('{"a":' + "[" * 200_000 + '\n{"rows": 1}\n')
+
+    exited = await run(sh(tmp_path, 'cat lines > "$ETL_OUTPUT"'))
+
+    assert (exited.metrics, len(exited.warnings)) == ({"rows": 1}, 1)
+
+
 async def test_metrics_are_told_while_the_job_runs(run: Run, tmp_path: Path) -> None:
     told = Told()
     go_on = tmp_path / "go-on"

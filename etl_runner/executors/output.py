@@ -73,7 +73,7 @@ class OutputTail:
             return
         try:
             self.metrics.update(_fields(line))
-        except ValueError:
+        except (ValueError, RecursionError):  # a line may be nested as deep as it likes
             begins = line[:60].decode(errors="replace")
             self._warn(f"ETL_OUTPUT has a line that is neither a JSON object nor key=value: {begins!r}")
 
