@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,18 +65,27 @@ def holder(folder: Path, *, prefix: tuple[str, ...] = (), env: Mapping[str, str]
 
 
 def main() -> None:
-    """Say ready; hold on the first line; leave on the second."""
+    """Say ready; hold on the first line; leave on the second. As in etl-run, an interrupt that gets lost is not."""
     from etl_runner.errors import WarehouseError
     from etl_runner.postgres import EmbeddedPostgres
 
     def say(**words: object) -> None:
         print(json.dumps(words), flush=True)
 
+    asked = []
+
+    def interrupt(number: int, _: object) -> NoReturn:
+        asked.append(number)
+        raise KeyboardInterrupt  # which a finalizer may swallow
+
+    signal.signal(signal.SIGINT, interrupt)
     folder = Path(sys.argv[1])
     say(ready=True)
     sys.stdin.readline()
     try:
         with EmbeddedPostgres(folder).hold() as server:
+            if asked:
+                raise KeyboardInterrupt
             say(url=server.url, postmaster=int((folder / "data/postmaster.pid").read_text().split()[0]))
             sys.stdin.readline()
     except WarehouseError as error:
