@@ -2,7 +2,9 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.faults.summary import pytest_terminal_summary  # noqa: F401 - pytest finds it here
@@ -22,3 +24,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started by a shell's `&`: what tests start would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def signals_arrive_again() -> Iterator[None]:
+    """A command run in this process ends with the signals held; what later tests start would inherit that."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
