@@ -106,9 +106,9 @@ def copy_into(
     blocks = source.blocks() if server_version(session) >= 18 else without_end_mark(source)
     try:
         if skipped is None:
-            return _send(session, copying(part=part, freeze=freeze, skips=False, limit=0), blocks)
-        with _emptied(session, target, needed=freeze), noting(session, skipped):
-            return _send(session, copying(part=part, freeze=freeze, skips=True, limit=limit), blocks)
+            return send(session, copying(part=part, freeze=freeze, skips=False, limit=0), blocks)
+        with emptied(session, target, needed=freeze), noting(session, skipped):
+            return send(session, copying(part=part, freeze=freeze, skips=True, limit=limit), blocks)
     except EndMarkError:
         if skipped is None:
             raise
@@ -118,13 +118,14 @@ def copy_into(
     looking = copying(part=_kept_by_none(part), freeze=False, skips=False, limit=0)
     skipped[:] = screen(session, looking, source, limit=limit, end_mark=server_version(session) < 18, secret=secret)
     try:
-        with _emptied(session, target):
-            return _send(session, copying(part=part, freeze=freeze, skips=False, limit=0), without(source, skipped))
+        with emptied(session, target):
+            return send(session, copying(part=part, freeze=freeze, skips=False, limit=0), without(source, skipped))
     except _BAD_RECORD as error:
         raise bad_value(source, error, secret=secret) from error
 
 
-def _send(session: Session, statement: sql.Composed, blocks: Iterable[bytes]) -> int:
+def send(session: Session, statement: sql.Composed, blocks: Iterable[bytes]) -> int:
+    """Carry out a COPY FROM STDIN with these blocks; returns how many bytes they were."""
     sent = 0
     with session.cursor().copy(statement) as copy:
         for block in blocks:
@@ -134,7 +135,7 @@ def _send(session: Session, statement: sql.Composed, blocks: Iterable[bytes]) ->
 
 
 @contextlib.contextmanager
-def _emptied(session: Session, target: sql.Identifier, *, needed: bool = True) -> Iterator[None]:
+def emptied(session: Session, target: sql.Identifier, *, needed: bool = True) -> Iterator[None]:
     """A transaction, or a part of one, that can be taken back; COPY FREEZE wants the table emptied in the very same."""
     with session.transaction():
         if needed:

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from etl_jobs.complaints import Skipped
 from etl_jobs.sources import BinarySource, Source
-from etl_jobs.staging import copy_into, identifiers
+from etl_jobs.staging import copy_into, emptied, identifiers, send
 from etl_jobs.target import columns_of
 from etl_jobs.warehouse import Session
 
@@ -51,9 +51,9 @@ def _copy_binary(
     None, and nothing was done, where the source does not have it for these types, or where a row is not accepted: the
     text says what is wrong with it.
     """
-    kinds = columns_of(session, target)
     if not isinstance(source, BinarySource) or session.info.encoding != "utf-8":
         return None
+    kinds = columns_of(session, target)
     blocks = source.binary([kinds.get(column, "") for column in columns])
     if blocks is None:
         return None
@@ -62,13 +62,6 @@ def _copy_binary(
     )
     if part is not None:
         statement += sql.SQL(" WHERE ") + part
-    sent = 0
-    with suppress(psycopg.DataError), session.transaction():
-        if freeze:  # the table has to be emptied in this very part of the transaction
-            session.execute(sql.SQL("TRUNCATE {}").format(target))
-        with session.cursor().copy(statement) as copy:
-            for block in blocks:
-                copy.write(block)
-                sent += len(block)
-        return sent
+    with suppress(psycopg.DataError), emptied(session, target, needed=freeze):
+        return send(session, statement, blocks)
     return None
