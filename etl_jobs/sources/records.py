@@ -50,10 +50,11 @@ def _quoted(text: str) -> str:
 def _field(value: Any) -> str:
     if value is None:
         return ""
-    return _quoted(value if isinstance(value, str) else _text(value))
+    return _quoted(value if isinstance(value, str) else text_of(value))
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A value as PostgreSQL reads it; what is nested is JSON."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -70,10 +71,10 @@ def _text(value: Any) -> str:
 
 
 def _array_field(value: Any) -> str:
-    return _quoted(_array(value)) if isinstance(value, list | tuple) else _field(value)
+    return _quoted(array_of(value)) if isinstance(value, list | tuple) else _field(value)
 
 
-def _array(items: Iterable[Any]) -> str:
+def array_of(items: Iterable[Any]) -> str:
     """A list as PostgreSQL writes arrays."""
     return "{" + ",".join(_item(item) for item in items) + "}"
 
@@ -82,8 +83,8 @@ def _item(item: Any) -> str:
     if item is None:
         return "NULL"
     if isinstance(item, list | tuple):
-        return _array(item)
-    return '"' + (item if isinstance(item, str) else _text(item)).replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return array_of(item)
+    return '"' + (item if isinstance(item, str) else text_of(item)).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def check_paths(records: Sequence[Any], paths: Mapping[str, Path], *, source: str) -> None:
