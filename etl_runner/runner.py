@@ -12,15 +12,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol
 
-from etl_runner.control import Control
+from etl_runner.attempts import Attempts, Executor
 from etl_runner.environment import base_environment, order_for
 from etl_runner.errors import EtlError
 from etl_runner.events import (
     AttemptExited,
     AttemptReported,
-    AttemptStarted,
     DeadlinePassed,
     Event,
     JobExpanded,
@@ -33,9 +31,10 @@ from etl_runner.events import (
     counts,
 )
 from etl_runner.expanding import copy_of
+from etl_runner.inbox import Inbox
 from etl_runner.journal import Journal, Memory, Sink, Sinks
 from etl_runner.masking import Masker
-from etl_runner.model import Metric, Order, Plan, RunStatus
+from etl_runner.model import Order, Plan, RunStatus
 from etl_runner.paths import Home
 from etl_runner.reported import expansion_of
 from etl_runner.scheduler import Announce, Command, Expand, Launch, Scheduler, Stop
@@ -43,12 +42,6 @@ from etl_runner.signals import die_of, handled_signals
 from etl_runner.ticks import every
 
 REFRESH_SECONDS = 0.25
-
-
-class Executor(Protocol):
-    """Runs one attempt somewhere. Returns when its process tree is gone; failing to start is an outcome too."""
-
-    async def run(self, order: Order, control: Control) -> AttemptExited: ...
 
 
 class Runner:
@@ -79,21 +72,25 @@ class Runner:
         self._run = run
         self._about = about
         self._scheduler = scheduler
-        self._executor = executor
         self._home = home
         self._env = base_environment(env)
         self._passes_on = passes_on
         self._masker = masker or Masker()
-        self._before_retry = before_retry
         self._clock = clock
         self._sinks = Sinks(sinks)
         self._journal = Journal(memory, self._sinks, run=run, clock=clock, masker=masker)
         self._jobs = {job.name: job for job in plan.jobs}
         self._copies: dict[str, tuple[str, ...]] = {}  # of jobs that were replaced by them
-        self._attempts: dict[tuple[str, int], tuple[Control, asyncio.Task[None]]] = {}
-        self._inbox: list[Stimulus] = []
+        self._inbox = Inbox()
+        self._attempts = Attempts(
+            executor,
+            inbox=self._inbox,
+            order=self._order,
+            before_retry=before_retry,
+            reported=self._report,
+            output=self._sinks.output,
+        )
         self._signals = 0
-        self._bug: BaseException | None = None
         self.failure: EtlError | None = None
 
     async def run(self) -> RunFinished:
@@ -102,7 +99,6 @@ class Runner:
         Handles INT, TERM and HUP: the first stops the jobs within their grace, the second at once, the third leaves.
         """
         self._loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
         begun = self._loop.time()
         with ExitStack() as stack:
             stack.callback(self._journal.close)
@@ -111,7 +107,7 @@ class Runner:
             try:
                 return await self._drive(begun)
             finally:
-                await self._abandon()
+                await self._attempts.abandon()
 
     @property
     def ended_by(self) -> int | None:
@@ -124,25 +120,10 @@ class Runner:
         await self._record([self._about], launches=self._collect(told))
         await self._step([self._expand(c.job) for c in told if isinstance(c, Expand)])
         while not self._scheduler.done:
-            await self._step(await self._next())
+            await self._step(await self._inbox.take(deadline=self._scheduler.deadline()))
         ended = self._finished(self._loop.time() - begun)
         await self._record([ended], last=True)
         return ended
-
-    async def _next(self) -> list[Stimulus]:
-        """Wait for something to happen, or for the scheduler's deadline."""
-        deadline = self._scheduler.deadline()
-        timer = self._loop.call_at(deadline, self._wake.set) if deadline is not None else None
-        await self._wake.wait()
-        self._wake.clear()
-        if timer:
-            timer.cancel()
-        if self._bug:
-            raise self._bug
-        arrived, self._inbox = self._inbox, []
-        if deadline is not None and self._loop.time() >= deadline:
-            arrived.append(DeadlinePassed())
-        return arrived
 
     async def _step(self, arrived: Sequence[Stimulus]) -> None:
         events: list[Event] = []
@@ -177,12 +158,11 @@ class Runner:
         return list(launches.values())
 
     def _stop(self, stop: Stop, launches: dict[tuple[str, int], Launch]) -> None:
-        key = (stop.job, stop.attempt)
-        if launches.pop(key, None):  # launched and stopped in one step: it never ran
+        if launches.pop((stop.job, stop.attempt), None):  # launched and stopped in one step: it never ran
             error = "stopped before it started"
-            self._tell(AttemptExited(job=stop.job, attempt=stop.attempt, seconds=0.0, error=error))
-        elif key in self._attempts:
-            self._attempts[key][0].stop(force=stop.force)
+            self._inbox.put(AttemptExited(job=stop.job, attempt=stop.attempt, seconds=0.0, error=error))
+        else:
+            self._attempts.stop(stop)
 
     async def _record(self, events: Sequence[Event], *, launches: Sequence[Launch] = (), last: bool = False) -> None:
         """Have the ledger take the events, then start what they released."""
@@ -193,7 +173,7 @@ class Runner:
         except EtlError as error:
             self._lose_ledger(error)
         for launch in launches:
-            self._launch(launch)
+            self._attempts.launch(launch)
 
     def _causes(self, launches: Iterable[Launch]) -> set[str]:
         """The jobs whose ends these launches follow from."""
@@ -209,21 +189,10 @@ class Runner:
         """A run that cannot be remembered is stopped: what it did would be done again."""
         if self.failure is None:
             self.failure = error
-            self._tell(StopRequested(reason=StopReason.SIGNAL))
+            self._inbox.put(StopRequested(reason=StopReason.SIGNAL))
 
-    def _launch(self, launch: Launch) -> None:
-        key = (launch.job, launch.attempt)
-        control = Control(
-            started=lambda pid: self._tell(AttemptStarted(job=launch.job, attempt=launch.attempt, pid=pid)),
-            reported=partial(self._report, launch),
-            output=partial(self._sinks.output, launch.job),
-        )
-        task = self._loop.create_task(self._attempt(launch, control))
-        task.add_done_callback(self._look_for_a_bug)
-        self._attempts[key] = control, task
-
-    async def _attempt(self, launch: Launch, control: Control) -> None:
-        order = order_for(
+    def _order(self, launch: Launch) -> Order:
+        return order_for(
             self._jobs[launch.job],
             attempt=launch.attempt,
             run=self._run,
@@ -232,31 +201,15 @@ class Runner:
             base=self._env,
             now=self._clock(),
         )
-        if self._before_retry and launch.attempt > 1:
-            await self._before_retry(order)
-        exited = await self._executor.run(order, control)
-        self._attempts.pop((launch.job, launch.attempt))
-        self._tell(exited)
 
-    def _look_for_a_bug(self, task: asyncio.Task[None]) -> None:
-        """An attempt that raises is one nobody would hear of again: the run ends with the error, not never."""
-        if not task.cancelled() and (error := task.exception()):
-            self._bug = self._bug or error
-            self._wake.set()
-
-    def _tell(self, stimulus: Stimulus) -> None:
-        self._inbox.append(stimulus)
-        self._wake.set()
-
-    def _report(self, launch: Launch, metrics: Mapping[str, Metric]) -> None:
-        event = AttemptReported(job=launch.job, attempt=launch.attempt, metrics=dict(metrics))
+    def _report(self, event: AttemptReported) -> None:
         self._sinks.tell([Record(run=self._run, seq=0, at=self._clock(), event=self._masker.struct(event))])
 
     def _on_signal(self, number: int) -> None:
         self._signals += 1
         if self._signals > 2:  # leave at once: the shims end what is left, and hold the locks until then
             die_of(number)
-        self._tell(StopRequested(reason=StopReason.SIGNAL, signal=number, force=self._signals > 1))
+        self._inbox.put(StopRequested(reason=StopReason.SIGNAL, signal=number, force=self._signals > 1))
 
     def _finished(self, seconds: float) -> RunFinished:
         status = self._scheduler.status
@@ -276,10 +229,3 @@ class Runner:
             return 0
         job = self._scheduler.outcomes[self._passes_on] if self._passes_on else None
         return (job.exit if job else None) or 1
-
-    async def _abandon(self) -> None:
-        """On the way out of a bug: leave no process behind."""
-        tasks = [task for _, task in self._attempts.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

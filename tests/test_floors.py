@@ -21,7 +21,7 @@ FLOORS: list[set[str]] = [
         "control", "ticks", "signals", "streams", "first", "environment", "reported", "keeper", "executors", "sinks",
         "ledger", "postgres",
     },
-    {"journal", "runner", "report", "ui"},
+    {"journal", "inbox", "attempts", "runner", "report", "ui"},
     {"cli", "__main__"},
 ]  # fmt: skip
 ADAPTERS = {"executors", "sinks", "ledger", "postgres"}

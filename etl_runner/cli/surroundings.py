@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import click
 
+from etl_runner.attempts import Executor
 from etl_runner.cli.context import Opened
 from etl_runner.cli.options import Settings
 from etl_runner.environment import application_name, base_environment, warehouse_environment
@@ -19,7 +20,6 @@ from etl_runner.journal import Sink
 from etl_runner.masking import Masker
 from etl_runner.model import Order, Plan
 from etl_runner.paths import Home
-from etl_runner.runner import Executor
 
 
 @contextmanager

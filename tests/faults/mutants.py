@@ -87,7 +87,7 @@ MUTANTS = [
     Mutant("more open files are taken", "executors/supervision.py", "    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))\n", "", (FEW_FILES,)),
     Mutant("jobs have the usual limit of files", "executors/supervision.py", "resource.prlimit(process.pid, resource.RLIMIT_NOFILE, self._files)", "pass", (FEW_FILES,)),
     Mutant("no open file is an outcome", "executors/keeper.py", "        except OSError as error:\n            message =", "        except ZeroDivisionError as error:\n            message =", (f"{SURROUNDINGS}where_open_files_run_out_the_run_ends_and_says_so",)),
-    Mutant("an error inside an attempt is heard", "runner.py", "        task.add_done_callback(self._look_for_a_bug)\n", "", (f"{SUPERVISORS}an_error_inside_an_attempt_ends_the_run_with_it",)),
+    Mutant("an error inside an attempt is heard", "attempts.py", "        task.add_done_callback(self._look_for_a_bug)\n", "", (f"{SUPERVISORS}an_error_inside_an_attempt_ends_the_run_with_it",)),
     # the first process
     Mutant("PID 1 goes on as another", "__main__.py", "if os.getpid() == 1:", "if False:", (f"{FIRST}hears_a_signal_before_anything_runs",)),
     Mutant("PID 1 passes signals on", "first.py", "                os.kill(child, told.si_signo)\n", "                pass\n", (f"{FIRST}ends_its_jobs_and_says_the_signal_in_its_status",)),
