@@ -325,7 +325,8 @@ with hold_run_lock(Home(Path(sys.argv[1])), int(sys.argv[2])):
 
 def test_without_a_ledger_there_are_no_runs_and_none_is_made(home: Home) -> None:
     with LedgerReader.open(home.ledger) as reader:
-        assert (reader.runs(), reader.last_run(), reader.medians("x"), reader.job_history("x")) == ([], None, {}, [])
+        assert (reader.runs(), reader.last_run()) == ([], None)
+        assert (reader.estimates(SMALL), reader.job_history("x")) == ({}, [])
         with pytest.raises(UsageError, match="no runs yet"):
             reader.run(1)
 
@@ -665,16 +666,16 @@ def test_usual_times_are_medians_of_successes_in_the_last_ten_runs(home: Home) -
     past_run(home, plan("table-0", pipeline="other"), seconds={"table-0": 500.0})
 
     with LedgerReader.open(home.ledger) as reader:
-        medians = reader.medians("warehouse")
+        estimates = reader.estimates(plan("table-0", "table-1", "table-2", "marts"))
 
-    assert medians == {"table-0": 5.5, "table-1": 1.0, "table": 1.0}
+    assert estimates == {"table-0": 5.5, "table-1": 1.0, "table-2": 1.0}
 
 
 def test_a_job_that_is_called_like_a_template_has_its_own_usual_time(home: Home) -> None:
     past_run(home, plan("table", "table-0"), seconds={"table": 1.0, "table-0": 9.0})
 
     with LedgerReader.open(home.ledger) as reader:
-        assert reader.medians("warehouse") == {"table": 1.0, "table-0": 9.0}
+        assert reader.estimates(plan("table", "table-0")) == {"table": 1.0, "table-0": 9.0}
 
 
 def test_a_job_without_a_past_is_expected_to_take_what_its_template_does(home: Home) -> None:

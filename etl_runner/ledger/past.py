@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from msgspec import Struct
@@ -92,17 +92,4 @@ def _past(job: str, ends: tuple[JobEnd, ...]) -> JobPast:
         ends=ends,
         p50=median(good) if good else None,
         p95=percentile(good, 0.95) if good else None,
-    )
-
-
-def job_end(row: Sequence[object], templates: Mapping[str, str]) -> JobEnd:
-    """The end in a row of run, job, outcome, seconds, attempts."""
-    run, job, outcome, seconds, attempts = row
-    return JobEnd(
-        run=int(str(run)),
-        job=str(job),
-        template=templates.get(str(job), str(job)),
-        outcome=Outcome(str(outcome)),
-        seconds=float(str(seconds)),
-        attempts=int(str(attempts)),
     )

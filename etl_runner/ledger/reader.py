@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from msgspec import Struct
 
 from etl_runner.errors import LedgerError, UsageError
 from etl_runner.events import JobExpanded, Record, decode_event
 from etl_runner.expanding import extended
 from etl_runner.ledger.database import connect_to_read, instant, snapshot
+from etl_runner.ledger.last_runs import LastRuns
 from etl_runner.ledger.locks import alive
-from etl_runner.ledger.past import JobEnd, JobPast, job_end, matches, pasts, usual_seconds
+from etl_runner.ledger.past import JobPast, pasts
 from etl_runner.ledger.results import Unheard, unheard
 from etl_runner.ledger.run import Run, RunRow, RunState
 from etl_runner.ledger.trouble import explained
 from etl_runner.model import Outcome, Plan
 from etl_runner.paths import Home
-
-USUAL_RUNS = 10  # how many past runs say what is usual
 
 
 class LedgerReader:
@@ -37,6 +34,7 @@ class LedgerReader:
         self.path = path
         self.home = Home(path.parent)
         self._connection = connect_to_read(path)
+        self._last_runs = LastRuns(self._rows)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -110,39 +108,24 @@ class LedgerReader:
         except (msgspec.MsgspecError, ValueError) as error:
             raise self._unreadable(run, error) from error
 
-    def medians(self, pipeline: str) -> dict[str, float]:
-        """Median seconds of successes in the last runs, by job name and by template."""
-        templates = self._templates(limit=USUAL_RUNS, pipeline=pipeline)
-        ends = ((run, job, _decode_end(body)) for run, job, body in self._rows(_FINISHED, pipeline, USUAL_RUNS))
-        good = ((run, job, end.seconds) for run, job, end in ends if end.outcome is Outcome.SUCCEEDED)
-        return usual_seconds((job, templates[run].get(job, job), seconds) for run, job, seconds in good)
-
     def estimates(self, plan: Plan) -> dict[str, float]:
         """What each job usually takes; one without a past takes what its template does, or is left out.
 
         Where copies will become known, all jobs that have a past are there.
         """
-        known = self.medians(plan.pipeline)
-        found = ((job.name, known.get(job.name, known.get(job.template))) for job in plan.jobs)
-        open_ = known if any(job.expand for job in plan.jobs) else {}
-        return {**open_, **{name: seconds for name, seconds in found if seconds is not None}}
+        return self._last_runs.estimates(plan)
 
     def job_history(self, pattern: str, *, limit: int = 30, pipeline: str | None = None) -> list[JobPast]:
         """The past in the last `limit` runs of each job whose name matches or whose template is `pattern`."""
-        return pasts(self._ends(limit=limit, pipeline=pipeline), pattern)
+        return pasts(self._last_runs.ends(limit=limit, pipeline=pipeline), pattern)
 
     def job_names(self, *, limit: int = 30) -> list[str]:
         """The templates and jobs planned in the last runs."""
-        found: dict[str, None] = {}
-        for templates in self._templates(limit=limit).values():
-            found |= dict.fromkeys([*templates.values(), *templates])
-        return list(found)
+        return self._last_runs.job_names(limit=limit)
 
     def last_run_with(self, pattern: str, *, limit: int = 50) -> int | None:
         """The latest run whose plan has a job that is meant by `pattern`; None if none of the last ones has."""
-        runs = sorted(self._templates(limit=limit).items(), reverse=True)
-        found = (run for run, jobs in runs if any(matches(job, template, pattern) for job, template in jobs.items()))
-        return next(found, None)
+        return self._last_runs.one_with(pattern, limit=limit)
 
     def close(self) -> None:
         self._connection.close()
@@ -185,20 +168,6 @@ class LedgerReader:
         found = dict(self._rows("SELECT outcome, count(*) FROM jobs WHERE run = ? GROUP BY outcome", run))
         return {outcome.value: int(found[outcome]) for outcome in Outcome if outcome in found}
 
-    def _ends(self, *, limit: int, pipeline: str | None) -> list[JobEnd]:
-        templates = self._templates(limit=limit, pipeline=pipeline)
-        return [job_end(row, templates[row[0]]) for row in self._rows(_ENDS, pipeline, limit)]
-
-    def _templates(self, *, limit: int, pipeline: str | None = None) -> dict[int, Mapping[str, str]]:
-        """For each of the last runs, the template of each job."""
-        found: dict[int, Mapping[str, str]] = {}
-        for body, rows in groupby(self._rows(_PLANS, pipeline, limit), key=lambda row: row[0]):
-            templates = {job.name: job.template for job in msgspec.json.decode(body, type=_PlanNames).jobs}
-            found |= dict.fromkeys((row[1] for row in rows), templates)
-        for run, template, copy in self._rows(_COPIES, pipeline, limit):
-            found[run] = {**found[run], copy: template}
-        return found
-
     def _no_such_run(self, run: int) -> UsageError:
         last = self.last_run()
         if last is None:
@@ -222,35 +191,10 @@ class LedgerReader:
         self.close()
 
 
-class _JobName(Struct):
-    name: str
-    template: str
-
-
-class _PlanNames(Struct):
-    jobs: list[_JobName]
-
-
-class _End(Struct):
-    outcome: Outcome
-    seconds: float = 0.0
-
-
-_decode_end = msgspec.json.Decoder(_End).decode  # at every start: for long runs twice as fast as the view `jobs`
 _COLUMNS = RunRow.__struct_fields__
 _RUNS = f"SELECT {', '.join(_COLUMNS)} FROM runs"
 _RECORDS = "SELECT seq, at, body FROM event WHERE run = ? AND seq > ? ORDER BY seq"
 _RETRIED = "SELECT count(*) FROM jobs WHERE run = ? AND attempts > 1 AND outcome = 'succeeded'"
-_LAST_RUNS = "SELECT id FROM run WHERE pipeline = coalesce(?, pipeline) ORDER BY id DESC LIMIT ?"
-_FINISHED = f"SELECT run, job, body FROM event WHERE name = 'job_finished' AND run IN ({_LAST_RUNS})"
-_ENDS = f"SELECT run, job, outcome, seconds, attempts FROM jobs WHERE run IN ({_LAST_RUNS}) ORDER BY run, job"
-_PLANS = f"""
-    SELECT p.body, r.id FROM run r JOIN plan p ON p.hash = r.plan WHERE r.id IN ({_LAST_RUNS}) ORDER BY p.hash
-"""
-_COPIES = f"""
-    SELECT e.run, e.job, json_extract(c.value, '$.name') FROM event e, json_each(e.body, '$.copies') c
-    WHERE e.name = 'job_expanded' AND e.run IN ({_LAST_RUNS})
-"""
 _LAST_COPIES = """
     SELECT e.body FROM run r JOIN event e ON e.run = r.id AND e.name = 'job_expanded'
     WHERE r.pipeline = ? AND e.job = ? ORDER BY r.id DESC LIMIT 1
