@@ -86,9 +86,8 @@ class Timeline:
         match record.event:
             case AttemptStarted():
                 self._attempt_started(record.event, now)
-            case AttemptReported(job=job, metrics=metrics):
-                if job in self.tracks:
-                    self.tracks[job].metrics = metrics
+            case AttemptReported():
+                self._attempt_reported(record.event)
             case AttemptExited():
                 self._attempt_exited(record.event, now)
             case JobRetrying():
@@ -97,8 +96,14 @@ class Timeline:
                 self._job_finished(record.event, now)
             case JobExpanded():
                 self._job_expanded(record.event, now)
-            case RunStarted() | StopRequested() | RunFinished() | DeadlinePassed():
-                self._run_changed(record.event)
+            case RunStarted():
+                self.started = record.event
+            case StopRequested():
+                self.stop = record.event
+            case RunFinished():
+                self.finished = record.event
+            case DeadlinePassed():
+                pass
             case _:
                 assert_never(record.event)
 
@@ -113,15 +118,6 @@ class Timeline:
                     self.latest,
                 )
 
-    def _run_changed(self, event: RunStarted | StopRequested | RunFinished | DeadlinePassed) -> None:
-        match event:
-            case RunStarted():
-                self.started = event
-            case StopRequested():
-                self.stop = event
-            case RunFinished():
-                self.finished = event
-
     def _attempt_started(self, event: AttemptStarted, now: float) -> None:
         if (track := self.tracks.get(event.job)) is None:
             return
@@ -130,6 +126,10 @@ class Timeline:
         track.metrics, track.stage, track.due = {}, Stage.RUNNING, None
         self.running[event.job] = track
         self.phases[track.job.phase].running += 1
+
+    def _attempt_reported(self, event: AttemptReported) -> None:
+        if event.job in self.tracks:
+            self.tracks[event.job].metrics = event.metrics
 
     def _attempt_exited(self, event: AttemptExited, now: float) -> None:
         if (track := self.tracks.get(event.job)) is None:
