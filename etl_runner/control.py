@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 
 from etl_runner.model import Metric
 
+STOPPED_BEFORE = "stopped before it started"
+"""The error of an attempt for which the stop came first."""
+
 
 class Control:
     """What an executor gets with an order.

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from etl_runner.attempts import Attempts, Executor
+from etl_runner.control import STOPPED_BEFORE
 from etl_runner.environment import base_environment, order_for
 from etl_runner.errors import EtlError
 from etl_runner.events import (
@@ -159,8 +160,7 @@ class Runner:
 
     def _stop(self, stop: Stop, launches: dict[tuple[str, int], Launch]) -> None:
         if launches.pop((stop.job, stop.attempt), None):  # launched and stopped in one step: it never ran
-            error = "stopped before it started"
-            self._inbox.put(AttemptExited(job=stop.job, attempt=stop.attempt, seconds=0.0, error=error))
+            self._inbox.put(AttemptExited(job=stop.job, attempt=stop.attempt, seconds=0.0, error=STOPPED_BEFORE))
         else:
             self._attempts.stop(stop)
 

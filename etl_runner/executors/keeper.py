@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from etl_runner import keeper
-from etl_runner.control import Control
+from etl_runner.control import STOPPED_BEFORE, Control
 from etl_runner.events import AttemptExited
 from etl_runner.executors.groups import Groups
 from etl_runner.executors.lifeline import Shim
@@ -22,7 +22,7 @@ from etl_runner.executors.logfile import LogFile
 from etl_runner.executors.orphans import Orphans
 from etl_runner.executors.output import REPORT_SECONDS, OutputTail
 from etl_runner.executors.pipe import OutputPipe
-from etl_runner.executors.starting import NEVER_STARTED, folder_trouble, other_trouble, program_trouble
+from etl_runner.executors.starting import folder_trouble, never_started, other_trouble, program_trouble
 from etl_runner.executors.supervision import Supervision
 from etl_runner.masking import Masker
 from etl_runner.model import Order
@@ -69,7 +69,7 @@ class KeeperExecutor:
         Every failure to start is an `AttemptExited` with `error`; one whose shim was killed is `lost`.
         """
         if control.stop_requested:
-            return _failed(order, NEVER_STARTED)
+            return never_started(order, STOPPED_BEFORE)
         log = LogFile(order.log, limit=order.log_limit)
         tail = OutputTail(order.output)
         try:
@@ -167,7 +167,7 @@ def _python_settings(env: Mapping[str, str]) -> dict[str, str]:
 
 def _exited(order: Order, message: dict[str, Any], log: LogFile, tail: OutputTail) -> AttemptExited:
     if "failed" in message:
-        return _failed(order, _why(order, message["failed"]))
+        return never_started(order, _why(order, message["failed"]))
     ended = message.get("ended", {})
     warnings = [*message.get("notes", ()), *tail.warnings]
     if ended.get("out_of_memory"):
@@ -189,10 +189,6 @@ def _exited(order: Order, message: dict[str, Any], log: LogFile, tail: OutputTai
         log_truncated=log.truncated,
         warnings=tuple(warnings),
     )
-
-
-def _failed(order: Order, error: str) -> AttemptExited:
-    return AttemptExited(job=order.job, attempt=order.attempt, seconds=0.0, error=error)
 
 
 def _why(order: Order, failure: str) -> str:

@@ -14,12 +14,12 @@ import signal
 import subprocess
 from contextlib import suppress
 
-from etl_runner.control import Control
+from etl_runner.control import STOPPED_BEFORE, Control
 from etl_runner.events import AttemptExited
 from etl_runner.executors.logfile import LogFile
 from etl_runner.executors.output import REPORT_SECONDS, OutputTail
 from etl_runner.executors.pipe import OutputPipe
-from etl_runner.executors.starting import NEVER_STARTED, folder_trouble, other_trouble, program_trouble
+from etl_runner.executors.starting import folder_trouble, never_started, other_trouble, program_trouble
 from etl_runner.masking import Masker
 from etl_runner.model import Order
 from etl_runner.ticks import every
@@ -42,7 +42,7 @@ class LocalExecutor:
         Every failure to start is an `AttemptExited` with `error`. Cancelling the coroutine kills the group.
         """
         if control.stop_requested:
-            return AttemptExited(job=order.job, attempt=order.attempt, seconds=0.0, error=NEVER_STARTED)
+            return never_started(order, STOPPED_BEFORE)
         begun = asyncio.get_running_loop().time()
         log = LogFile(order.log, limit=order.log_limit)
         tail = OutputTail(order.output)
@@ -57,20 +57,11 @@ class LocalExecutor:
         except _CannotStartError as trouble:
             why = self._masker.text(str(trouble))
             log.write(f"etl-run: {why}\n".encode("utf-8", "backslashreplace"))
-            return AttemptExited(job=order.job, attempt=order.attempt, seconds=0.0, error=str(trouble))
+            return never_started(order, str(trouble))
         finally:
             await log.finish()
         tail.finish()
-        return AttemptExited(
-            job=order.job,
-            attempt=order.attempt,
-            seconds=round(asyncio.get_running_loop().time() - begun, 4),
-            exit=status if status >= 0 else None,
-            signal=-status if status < 0 else None,
-            metrics=tail.metrics,
-            log_truncated=log.truncated,
-            warnings=tuple(tail.warnings),
-        )
+        return _exited(order, status, asyncio.get_running_loop().time() - begun, log, tail)
 
 
 class _CannotStartError(Exception):
@@ -145,6 +136,19 @@ async def _leader_exit(pid: int) -> None:
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)
+
+
+def _exited(order: Order, status: int, seconds: float, log: LogFile, tail: OutputTail) -> AttemptExited:
+    return AttemptExited(
+        job=order.job,
+        attempt=order.attempt,
+        seconds=round(seconds, 4),
+        exit=status if status >= 0 else None,
+        signal=-status if status < 0 else None,
+        metrics=tail.metrics,
+        log_truncated=log.truncated,
+        warnings=tuple(tail.warnings),
+    )
 
 
 def _why(order: Order, error: OSError | ValueError) -> str:

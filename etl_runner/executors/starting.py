@@ -6,9 +6,13 @@ import errno
 import os
 from pathlib import Path
 
+from etl_runner.events import AttemptExited
 from etl_runner.model import Order
 
-NEVER_STARTED = "stopped before it started"
+
+def never_started(order: Order, why: str) -> AttemptExited:
+    """The end of an attempt that did not begin."""
+    return AttemptExited(job=order.job, attempt=order.attempt, seconds=0.0, error=why)
 
 
 def folder_trouble(order: Order, number: int) -> str:
