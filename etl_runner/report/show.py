@@ -14,13 +14,13 @@ from etl_runner.events import AttemptExited, Record
 from etl_runner.ledger.holders import is_left_behind
 from etl_runner.ledger.results import unheard_records
 from etl_runner.ledger.run import Run, RunState
-from etl_runner.look import STYLES, Line, Look
+from etl_runner.look import Line, Look
 from etl_runner.model import Job, Outcome, Plan
 from etl_runner.paths import Home
 from etl_runner.report.history import result
 from etl_runner.report.style import fitted, instant, read_failure_tail, short_path
 from etl_runner.report.summary import summary_lines
-from etl_runner.report.table import table
+from etl_runner.report.table import mark_of, table
 from etl_runner.timeline import Timeline, Track, Try
 
 LABEL = 12
@@ -76,7 +76,7 @@ def some_jobs_lines(run: Run, timeline: Timeline, *, look: Look, now: datetime, 
 def job_lines(run: Run, track: Track, timeline: Timeline, *, home: Home, look: Look, cwd: Path) -> list[Line]:
     """One job of a run: what was asked for, every attempt, the last lines of its log."""
     job = track.job
-    mark, style = _mark(track, look)
+    mark, style = mark_of(track, look)
     title = f"{mark} {words.clean(job.name)}"
     state: Line = [(title, f"bold {style}"), (f"  {_state(track)}", ""), (f"  run {run.id}", "dim")]
     lines = [fitted(state, look.width, more=look.glyphs.more), []]
@@ -198,12 +198,6 @@ def started_at(attempt: Try, timeline: Timeline) -> datetime:
     """When an attempt started."""
     assert timeline.began
     return timeline.began + timedelta(seconds=attempt.start)
-
-
-def _mark(track: Track, look: Look) -> tuple[str, str]:
-    if track.outcome is None:
-        return (look.glyphs.running, "cyan") if track.tries else (look.glyphs.rest, "dim")
-    return look.glyphs.of(track.outcome), STYLES[track.outcome]
 
 
 def _state(track: Track) -> str:

@@ -93,7 +93,7 @@ def _heading(columns: Columns, look: Look) -> list[Line]:
 
 
 def _row(track: Track, columns: Columns, look: Look, *, decides: bool, now: float) -> Line:
-    mark, style = _mark(track, look)
+    mark, style = mark_of(track, look)
     name = words.pad(words.clean(track.job.name), columns.name, more=look.glyphs.more)
     line: Line = [(f"{mark:<{look.glyphs.width}}   ", style), (name, "")]
     if track.start is None:
@@ -108,7 +108,8 @@ def _row(track: Track, columns: Columns, look: Look, *, decides: bool, now: floa
     return line
 
 
-def _mark(track: Track, look: Look) -> tuple[str, str]:
+def mark_of(track: Track, look: Look) -> tuple[str, str]:
+    """The glyph that says how a job stands, and its style."""
     if track.outcome is None:
         return (look.glyphs.running, "cyan") if track.tries else (look.glyphs.rest, "dim")
     return look.glyphs.of(track.outcome), STYLES[track.outcome]
