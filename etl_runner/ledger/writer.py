@@ -16,8 +16,6 @@ from etl_runner.ledger.database import connect, instant, transaction
 from etl_runner.ledger.trouble import explained
 from etl_runner.model import Plan
 
-_INSERT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)"
-
 
 class Ledger:
     """Remembers runs and their records, for good.

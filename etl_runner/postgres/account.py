@@ -54,7 +54,6 @@ def run_as(
     stdout: int | None = subprocess.PIPE,
     stderr: int | None = subprocess.PIPE,
     keep: Sequence[int] = (),
-    env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a program to its end as the account, away from our terminal, directory, environment and other groups.
 
@@ -66,7 +65,7 @@ def run_as(
         stdout=stdout,
         stderr=stderr,
         cwd="/",
-        env=server_environment(os.environ) if env is None else env,
+        env=server_environment(os.environ),
         pass_fds=keep,
         start_new_session=True,
         check=False,
