@@ -11,7 +11,7 @@ from etl_jobs.erp.lookups import LookUp, looked_up
 from etl_jobs.sources.jsonrpc import Erp, Record, cleaner
 from etl_jobs.sources.paths import path_of
 from etl_jobs.sources.records import are_arrays, header, lines, rows_of
-from etl_jobs.sources.trail import Trail
+from etl_jobs.sources.trail import RecordSource
 from etl_jobs.tables import Table
 
 _IDS_AT_ONCE = 500
@@ -49,14 +49,11 @@ class Documents:
         )
 
 
-class DocumentSource:
+class DocumentSource(RecordSource):
     """The documents to read now, as CSV text: what is unpaid or newer than `newest`, and those with `open_ids`."""
 
-    delimiter, quote, escape, null, encoding = ",", '"', '"', "", "UTF8"
-
     def __init__(self, erp: Erp, documents: Documents, *, open_ids: Sequence[int], newest: int) -> None:
-        self.name = f"the ERP's {documents.model}"
-        self.trail = Trail()
+        super().__init__(f"the ERP's {documents.model}")
         self._erp, self._documents, self._open, self._newest = erp, documents, open_ids, newest
 
     def columns(self) -> tuple[str, ...]:
@@ -68,21 +65,13 @@ class DocumentSource:
         paths = [path_of(path) for _, path in self._documents.columns.values()]
         types = self._documents.types
         arrays, clean = are_arrays(types), [cleaner(kind) for kind in types.values()]
+        self.trail.begin()
         yield header(self.columns())
         for page in self._pages():
             records = [_complete(record, partners, companies) for record in page]
             block = lines(rows_of(records, paths, clean=clean), arrays)
             self.trail.add(block, records=len(records))
             yield block
-
-    def fingerprint(self) -> str:
-        return ""
-
-    def size(self) -> int | None:
-        return None
-
-    def place(self, *, record: int | None = None, line: int | None = None) -> str:
-        return f"{self.name}, {f'row {record}' if record is not None else self.trail.at_line(line or 1)}"
 
     def _pages(self) -> Iterator[list[Record]]:
         """What is unpaid or new, then what has been paid since it was read."""

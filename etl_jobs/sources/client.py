@@ -16,6 +16,7 @@ import msgspec
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, UnavailableError
 from etl_jobs.sources.extras import needed
 from etl_jobs.sources.records import DECODER
+from etl_jobs.sources.trail import RecordSource
 
 with needed("http", "this source"):
     import httpx
@@ -37,9 +38,14 @@ class Patience:
     longest_wait: float = 300.0
     first_delay: float = 0.5
 
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Patience:
+        """As the options say that a catalogue may have."""
+        return cls(**{key: options[key] for key in ("timeout", "tries", "rate", "longest_wait") if key in options})
+
 
 class Client:
-    """One server's connections, used within a `with`. `read` says what has been read so far, for messages."""
+    """One server's connections, used within a `with`. `failed` makes a message of what went wrong, as a source does."""
 
     def __init__(
         self,
@@ -47,11 +53,11 @@ class Client:
         *,
         headers: Mapping[str, str] | None = None,
         patience: Patience | None = None,
-        read: Callable[[], str] = str,
+        failed: Callable[[str], str] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name, self.read = name, read
+        self.name, self.failed = name, failed or RecordSource(name).failed
         self._patience, self._sleep, self._clock = patience or Patience(), sleep, clock
         self._http = httpx.Client(headers=dict(headers or {}), timeout=self._patience.timeout)
         self._next = clock()
@@ -76,7 +82,7 @@ class Client:
         try:
             return DECODER.decode(response.content)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise DataRejectedError(self._message(f"the answer is not JSON: {shown(response.text)}")) from error
+            raise DataRejectedError(self.failed(f"the answer is not JSON: {shown(response.text)}")) from error
 
     def _send(self, method: str, url: str, **more: Any) -> httpx.Response:
         said, wait = "", 0.0
@@ -87,7 +93,7 @@ class Client:
             try:
                 response = self._http.request(method, url, **more)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                raise MisconfiguredError(self._message(f"{without_secrets(url)} is no URL")) from error
+                raise MisconfiguredError(self.failed(f"{without_secrets(url)} is no URL")) from error
             except httpx.TransportError as error:
                 said, wait = f"{type(error).__name__}: {error}".rstrip(": "), self._delay(number)
                 continue
@@ -98,18 +104,14 @@ class Client:
             said, wait = status_of(response), self._wait_asked_for(response) or self._delay(number)
             if wait > self._patience.longest_wait:
                 break
-        raise UnavailableError(self._message(f"{said} (tried {number + 1} times)"), hint="the table is as it was")
+        raise UnavailableError(self.failed(f"{said} (tried {number + 1} times)"), hint="the table is as it was")
 
     def _refused(self, response: httpx.Response) -> JobError:
         if response.is_redirect:
             moved = f"it has moved to {without_secrets(response.headers.get('location', ''))}"
-            return MisconfiguredError(self._message(moved), hint="change source.url")
+            return MisconfiguredError(self.failed(moved), hint="change source.url")
         hint = "check the user, password or token" if response.status_code in _LOGIN else ""
-        return MisconfiguredError(self._message(f"{status_of(response)}: {shown(response.text)}"), hint=hint)
-
-    def _message(self, said: str) -> str:
-        read = self.read()
-        return f"the source {self.name} failed{f' after {read} were read' if read else ''}: {said}"
+        return MisconfiguredError(self.failed(f"{status_of(response)}: {shown(response.text)}"), hint=hint)
 
     def _delay(self, number: int) -> float:
         longest = min(_LONGEST_DELAY, self._patience.first_delay * 2.0**number)

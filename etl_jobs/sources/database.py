@@ -10,7 +10,7 @@ from typing import Any
 from etl_jobs.errors import JobError, MisconfiguredError, UnavailableError
 from etl_jobs.sources.extras import needed
 from etl_jobs.sources.records import are_arrays, header, lines
-from etl_jobs.sources.trail import Trail
+from etl_jobs.sources.trail import RecordSource
 from etl_jobs.sources.types import check_types
 from etl_jobs.tables import SourceSettings, Table
 
@@ -23,10 +23,8 @@ _PASSING = ("OperationalError", "InterfaceError", "InternalError", "TimeoutError
 _BUSY = ("locked", "busy")  # SQLite calls nearly every error an operational one
 
 
-class DatabaseSource:
+class DatabaseSource(RecordSource):
     """One table or query."""
-
-    delimiter, quote, escape, null, encoding = ",", '"', '"', "", "UTF8"
 
     def __init__(self, settings: SourceSettings, table: Table) -> None:
         try:
@@ -41,11 +39,11 @@ class DatabaseSource:
         self._relation: str = table.source.get("table", table.name)
         shown = "a query" if self._query else ".".join(filter(None, (self._schema, self._relation)))
         where = "/".join(filter(None, (self._url.host, self._url.database)))
-        self.name = f"{self._url.get_backend_name()} {where}: {shown}" + (f" for {table.name}" if self._query else "")
-        self._trail = Trail()
+        more = f" for {table.name}" if self._query else ""
+        super().__init__(f"{self._url.get_backend_name()} {where}: {shown}{more}")
 
     def columns(self) -> tuple[str, ...]:
-        self._trail = Trail()
+        self.trail.begin()
         with self._connected() as connection:
             found = tuple(self._run(connection, nothing=True).keys())
             types = {} if self._query else self._types(connection)
@@ -61,7 +59,7 @@ class DatabaseSource:
             return self._types(connection)
 
     def blocks(self) -> Iterator[bytes]:
-        self._trail = Trail()
+        self.trail.begin()
         with self._connected() as connection:
             result = self._run(connection)
             names = tuple(result.keys())
@@ -69,17 +67,8 @@ class DatabaseSource:
             yield header(names)
             for rows in result.partitions(_ROWS_PER_BLOCK):
                 block = lines(rows, arrays)
-                self._trail.add(block, records=len(rows))
+                self.trail.add(block, records=len(rows))
                 yield block
-
-    def fingerprint(self) -> str:
-        return ""
-
-    def size(self) -> int | None:
-        return None
-
-    def place(self, *, record: int | None = None, line: int | None = None) -> str:
-        return f"{self.name}, {self._trail.where(record=record, line=line)}"
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlalchemy.Connection]:
@@ -103,14 +92,12 @@ class DatabaseSource:
     def _said(self, error: sqlalchemy.exc.SQLAlchemyError) -> JobError:
         cause = getattr(error, "orig", None) or error
         said = " ".join(str(cause).split())
-        read = f" after {self._trail} were read" if self._trail.records else ""
-        message = f"the source {self.name} failed{read}: {said}"
         passing = type(error).__name__ in _PASSING
         if self._url.get_backend_name() == "sqlite":
             passing = passing and any(word in said for word in _BUSY)
         if passing:
-            return UnavailableError(message, hint="the table is as it was")
-        return MisconfiguredError(message)
+            return UnavailableError(self.failed(said), hint="the table is as it was")
+        return MisconfiguredError(self.failed(said))
 
     def _must_exist(self) -> None:
         """SQLite would make a file that is not there."""

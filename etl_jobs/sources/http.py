@@ -10,38 +10,33 @@ from etl_jobs.errors import DataRejectedError, UnavailableError
 from etl_jobs.sources.client import Client, Patience, without_secrets
 from etl_jobs.sources.pages import Paging, Request
 from etl_jobs.sources.paths import ABSENT, found, path_of
-from etl_jobs.sources.records import are_arrays, check_paths, header, lines, must_declare, rows_of
-from etl_jobs.sources.trail import Trail
+from etl_jobs.sources.records import are_arrays, check_paths, header, lines, paths_of, rows_of
+from etl_jobs.sources.trail import RecordSource
 from etl_jobs.tables import SourceSettings, Table
 
 if TYPE_CHECKING:
     import httpx
 
 
-class HttpSource:
+class HttpSource(RecordSource):
     """One resource of an API."""
-
-    delimiter, quote, escape, null, encoding = ",", '"', '"', "", "UTF8"
 
     def __init__(self, settings: SourceSettings, table: Table) -> None:
         own, common = table.source, settings.options
-        must_declare(table)
         self._url = settings.url.rstrip("/") + "/" + own.get("path", table.name).lstrip("/")
         self._parameters = own.get("parameters", {})
         self._records = own.get("records", common.get("records", ""))
         self._paging = Paging(**own.get("page", common.get("page", {})))
         self._headers = common.get("headers", {})
-        self._patience = Patience(**{k: common[k] for k in ("timeout", "tries", "rate", "longest_wait") if k in common})
+        self._patience = Patience.of(common)
         self._columns = table.columns
-        named = own.get("paths", {})
-        self._paths = {c: path_of(named[c]) if c in named else (c,) for c in table.columns}
-        self.name = without_secrets(self._url)
-        self._trail = Trail("record")
+        self._paths = paths_of(table)
+        super().__init__(without_secrets(self._url), word="record")
         self._first: httpx.Response | None = None
 
     def columns(self) -> tuple[str, ...]:
         """Asks for the first page, which is kept for the next `blocks`: are the declared columns in it?"""
-        self._trail = Trail("record")
+        self.trail.begin()
         with self._client() as client:
             request = self._paging.start(self._url, self._parameters)
             self._first = client.get(request.url, request.parameters)
@@ -49,32 +44,18 @@ class HttpSource:
         return tuple(self._columns)
 
     def blocks(self) -> Iterator[bytes]:
-        self._trail = Trail("record")
+        self.trail.begin()
         arrays = are_arrays(self._columns)
         yield header(self._columns)
         with self._client() as client:
             for records in self._pages(client):
                 block = lines(rows_of(records, list(self._paths.values())), arrays)
-                self._trail.add(block, records=len(records))
+                self.trail.add(block, records=len(records))
                 if block:
                     yield block
 
-    def fingerprint(self) -> str:
-        return ""
-
-    def size(self) -> int | None:
-        return None
-
-    def place(self, *, record: int | None = None, line: int | None = None) -> str:
-        return f"{self.name}, {self._trail.where(record=record, line=line)}"
-
     def _client(self) -> Client:
-        return Client(
-            self.name,
-            headers=self._headers,
-            patience=self._patience,
-            read=lambda: str(self._trail) if self._trail.records else "",
-        )
+        return Client(self.name, headers=self._headers, patience=self._patience, failed=self.failed)
 
     def _pages(self, client: Client) -> Iterator[list[Any]]:
         request: Request | None = self._paging.start(self._url, self._parameters)
@@ -85,9 +66,9 @@ class HttpSource:
             document, records = self._checked(client, response)
             seen = hashlib.sha256(response.content).digest()
             if records and seen == before:
-                raise DataRejectedError(f"{self.name}: the page after {self._trail} is the same again: see source.page")
+                raise DataRejectedError(f"{self.name}: the page after {self.trail} is the same again: see source.page")
             yield records
-            before, read = seen, self._trail.records
+            before, read = seen, self.trail.records
             request = self._paging.after(request, response, document, got=len(records), read=read)
         self._check_total(document)
 
@@ -100,14 +81,14 @@ class HttpSource:
             raise DataRejectedError(f"{self.name}: {what} is no list of records", hint="see `records` in the catalogue")
         if self._paging.has_more(response):
             raise DataRejectedError(f"{self.name}: there are more pages than this one", hint='page = { by = "link" }')
-        if not self._trail.records:
+        if not self.trail.records:
             check_paths(records, self._paths, source=self.name)
         return document, records
 
     def _check_total(self, document: Any) -> None:
         total = found(document, path_of(self._paging.total)) if self._paging.total else ABSENT
-        if isinstance(total, int) and total != self._trail.records:
+        if isinstance(total, int) and total != self.trail.records:
             raise UnavailableError(
-                f"{self.name}: {self._trail} were read, {total:,} announced",
+                f"{self.name}: {self.trail} were read, {total:,} announced",
                 hint="it changed in between, or page is wrong",
             )

@@ -8,9 +8,8 @@ from typing import Any
 from etl_jobs.entries import guess
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, UnavailableError
 from etl_jobs.sources.client import Client, Patience, shown, without_secrets
-from etl_jobs.sources.paths import path_of
-from etl_jobs.sources.records import are_arrays, header, lines, must_declare, rows_of
-from etl_jobs.sources.trail import Trail
+from etl_jobs.sources.records import are_arrays, header, lines, paths_of, rows_of
+from etl_jobs.sources.trail import RecordSource
 from etl_jobs.tables import SourceSettings, Table
 
 PAGE = 500
@@ -93,8 +92,7 @@ class Erp:
         error = error if isinstance(error, dict) else {"message": str(error)}
         details = error["data"] if isinstance(error.get("data"), dict) else {}
         name, said = str(details.get("name", "")), str(details.get("message") or error.get("message") or "no reason")
-        read = self._client.read()
-        message = f"the source {self._client.name} failed{f' after {read} were read' if read else ''}: {shown(said)}"
+        message = self._client.failed(shown(said))
         if name.endswith(_LOGIN):
             return MisconfiguredError(message, hint="check the user's rights")
         if name.endswith("OperationalError") and "does not exist" in said:
@@ -102,30 +100,25 @@ class Erp:
         return UnavailableError(message) if name.endswith(_PASSING) else DataRejectedError(message)
 
 
-class JsonRpcSource:
+class JsonRpcSource(RecordSource):
     """One model's records."""
-
-    delimiter, quote, escape, null, encoding = ",", '"', '"', "", "UTF8"
 
     def __init__(self, settings: SourceSettings, table: Table) -> None:
         own, common = table.source, settings.options
-        must_declare(table)
         self._url = settings.url
         self._login = {key: common[key] for key in ("database", "user", "password")}
-        self._patience = Patience(**{k: common[k] for k in ("timeout", "tries", "rate", "longest_wait") if k in common})
+        self._patience = Patience.of(common)
         self._size = own.get("size", common.get("size", PAGE))
         self._model = own.get("model", table.name.replace("_", "."))
         self._asked = {key: own[key] for key in ("domain", "order", "context") if key in own}
-        named = own.get("paths", {})
         self._columns = table.columns
-        self._paths = {c: path_of(named[c]) if c in named else (c,) for c in table.columns}
+        self._paths = paths_of(table)
         self._fields = list(dict.fromkeys(str(path[0]) for path in self._paths.values()))
-        self.name = f"{without_secrets(settings.url)} {self._model}"
-        self._trail = Trail("record")
+        super().__init__(f"{without_secrets(settings.url)} {self._model}", word="record")
 
     def columns(self) -> tuple[str, ...]:
         """Logs in and asks the model for its fields."""
-        self._trail = Trail("record")
+        self.trail.begin()
         with self._client() as client:
             known = Erp(client, self._url, **self._login).fields(self._model)
         unknown = [f"{field!r}{guess(field, known)}" for field in self._fields if field not in known]
@@ -134,27 +127,18 @@ class JsonRpcSource:
         return tuple(self._columns)
 
     def blocks(self) -> Iterator[bytes]:
-        self._trail = Trail("record")
+        self.trail.begin()
         arrays, clean = are_arrays(self._columns), [cleaner(kind) for kind in self._columns.values()]
         yield header(self._columns)
         with self._client() as client:
             erp = Erp(client, self._url, **self._login)
             for records in erp.pages(self._model, self._fields, size=self._size, **self._asked):
                 block = lines(rows_of(records, list(self._paths.values()), clean=clean), arrays)
-                self._trail.add(block, records=len(records))
+                self.trail.add(block, records=len(records))
                 yield block
 
-    def fingerprint(self) -> str:
-        return ""
-
-    def size(self) -> int | None:
-        return None
-
-    def place(self, *, record: int | None = None, line: int | None = None) -> str:
-        return f"{self.name}, {self._trail.where(record=record, line=line)}"
-
     def _client(self) -> Client:
-        return Client(self.name, patience=self._patience, read=lambda: str(self._trail) if self._trail.records else "")
+        return Client(self.name, patience=self._patience, failed=self.failed)
 
 
 def cleaner(kind: str) -> Callable[[Any], Any]:

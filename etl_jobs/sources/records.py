@@ -11,7 +11,7 @@ import msgspec
 
 from etl_jobs.entries import guess
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
-from etl_jobs.sources.paths import ABSENT, Path, found
+from etl_jobs.sources.paths import ABSENT, Path, found, path_of
 from etl_jobs.tables import Table
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -35,12 +35,17 @@ def are_arrays(columns: Mapping[str, str]) -> list[bool]:
     return [kind.rstrip().endswith("]") for kind in columns.values()]
 
 
-def must_declare(table: Table) -> None:
-    """Records have no header: what is wanted of them must be said."""
+def paths_of(table: Table) -> dict[str, Path]:
+    """Where in a record every declared column is: at its name, or where the table's source says.
+
+    Raises MisconfiguredError where none is declared: records have no header, what is wanted of them must be said.
+    """
     if not table.columns:
         raise MisconfiguredError(
             f"table {table.name!r}: 'columns' is missing, its source has no header", hint="declare the columns to read"
         )
+    named = table.source.get("paths", {})
+    return {column: path_of(named[column]) if column in named else (column,) for column in table.columns}
 
 
 def _quoted(text: str) -> str:

@@ -7,18 +7,17 @@ from itertools import islice
 
 from etl_jobs.errors import MisconfiguredError
 from etl_jobs.sources.erp import COLUMNS, Erp
+from etl_jobs.sources.trail import RecordSource
 
 _EDITION = 1  # goes up when the same scale and seed yield other rows
 _ROWS_PER_BLOCK = 2_000
 
 
-class SampleSource:
+class SampleSource(RecordSource):
     """One table of the sample ERP as CSV text."""
 
-    delimiter, quote, escape, null, encoding = ",", '"', '"', "", "UTF8"
-
     def __init__(self, table: str, *, scale: float, seed: int) -> None:
-        self.name = f"sample {table}"
+        super().__init__(f"sample {table}")
         self._table, self._scale, self._seed = table, scale, seed
 
     def columns(self) -> tuple[str, ...]:
@@ -30,15 +29,12 @@ class SampleSource:
 
     def blocks(self) -> Iterator[bytes]:
         rows = Erp(scale=self._scale, seed=self._seed).rows(self._table)
+        self.trail.begin()
         yield f"{COLUMNS[self._table]}\n".encode()
-        while block := list(islice(rows, _ROWS_PER_BLOCK)):
-            yield ("\n".join(block) + "\n").encode()
+        while some := list(islice(rows, _ROWS_PER_BLOCK)):
+            block = ("\n".join(some) + "\n").encode()
+            self.trail.add(block, records=len(some))
+            yield block
 
     def fingerprint(self) -> str:
         return f"edition {_EDITION}, scale {self._scale:g}, seed {self._seed}"
-
-    def size(self) -> int | None:
-        return None
-
-    def place(self, *, record: int | None = None, line: int | None = None) -> str:
-        return f"{self.name} row {record}" if record is not None else f"{self.name} line {line}"

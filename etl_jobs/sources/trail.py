@@ -13,6 +13,10 @@ class Trail:
 
     def __init__(self, word: str = "row") -> None:
         self._word = word
+        self.begin()
+
+    def begin(self) -> None:
+        """The source is read from its start."""
         self.records = 0
         self.bytes = 0
         self._lines = 0
@@ -51,3 +55,29 @@ class Trail:
 
     def __str__(self) -> str:
         return f"{self.records:,} rows ({self.bytes:,} bytes)"
+
+
+class RecordSource:
+    """What those sources share that make their text while they read: its dialect, and that only reading tells more.
+
+    Each of them begins the `trail` anew where it begins to read, and adds what it hands out.
+    """
+
+    delimiter, quote, escape, null, encoding = ",", '"', '"', "", "UTF8"
+
+    def __init__(self, name: str, *, word: str = "row") -> None:
+        self.name, self.trail = name, Trail(word)
+
+    def fingerprint(self) -> str:
+        return ""
+
+    def size(self) -> int | None:
+        return None
+
+    def place(self, *, record: int | None = None, line: int | None = None) -> str:
+        return f"{self.name}, {self.trail.where(record=record, line=line)}"
+
+    def failed(self, said: str) -> str:
+        """What a message says of an error in the source: what, and how far it had been read."""
+        read = f" after {self.trail} were read" if self.trail.records else ""
+        return f"the source {self.name} failed{read}: {said}"
