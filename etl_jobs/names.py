@@ -13,11 +13,14 @@ def clip(name: str) -> str:
 
 
 def collisions(names: Iterable[str]) -> list[str]:
-    """What to say of names that are the same when they are cut."""
+    """What to say of names that are the same, or would be when they are cut."""
     seen: dict[str, str] = {}
     said = []
     for name in names:
-        other = seen.setdefault(clip(name), name)
-        if other != name:
+        other = seen.get(clip(name))
+        if other == name:
+            said.append(f"column {name!r} is there twice")
+        elif other is not None:
             said.append(f"{other!r} and {name!r} are the same name in the first {LONGEST_NAME} bytes")
+        seen.setdefault(clip(name), name)
     return said

@@ -3,13 +3,18 @@
 # ruff: noqa: F401, F811
 from __future__ import annotations
 
+import socket
+import time
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from etl_jobs.errors import UnavailableError
 from etl_jobs.sources import TypedSource
 from etl_jobs.sources.postgresql import PostgresSource
 from etl_jobs.sources.trail import Trail
@@ -32,6 +37,12 @@ def there(warehouse: Warehouse) -> Iterator[str]:
 @pytest.fixture
 def load(tmp_path: Path, database: str, there: str) -> Load:
     return Load(tmp_path, database, kind="postgresql", top='url = "${THERE}"', env={"THERE": there})
+
+
+def source_of(there: str, **settings: str) -> PostgresSource:
+    """Table `t` of the database, or a query, as nobody has declared it."""
+    table = Table(id=0, name="t", files=(), columns={}, source=settings)
+    return PostgresSource(SourceSettings(kind="postgresql", url=there), table)
 
 
 def test_every_value_arrives_as_it_is(load: Load, there: str) -> None:
@@ -85,7 +96,7 @@ def there_with(dsn: str, kinds: dict[str, tuple[str, str]]) -> None:
 def test_values_of_every_type_arrive_as_they_are_in_the_binary_format(load: Load, there: str) -> None:
     there_with(there, BINARY)
     load.table("t", {name: kind for name, (kind, _) in BINARY.items()}, 'key = ["id"]')
-    source = PostgresSource(SourceSettings(kind="postgresql", url=there), Table(id=0, name="t", files=(), columns={}))
+    source = source_of(there)
     blocks = source.binary([kind for kind, _ in BINARY.values()])
     assert blocks is not None
     assert b"".join(blocks).startswith(SIGNATURE)
@@ -101,7 +112,7 @@ def test_values_of_every_type_arrive_as_they_are_in_the_binary_format(load: Load
 
 def test_types_that_differ_in_the_least_or_belong_to_one_server_go_as_text(there: str) -> None:
     query(there, "CREATE TYPE mood AS ENUM ('ok'); CREATE TABLE t (a int, b numeric(4,1), m mood, r regclass)")
-    source = PostgresSource(SourceSettings(kind="postgresql", url=there), Table(id=0, name="t", files=(), columns={}))
+    source = source_of(there)
     own = ["integer", "numeric(4,1)", "text", "regclass"]
 
     assert source.binary(own) is None
@@ -110,6 +121,103 @@ def test_types_that_differ_in_the_least_or_belong_to_one_server_go_as_text(there
     assert source.binary(["bigint", "numeric(4,1)"]) is None
     assert source.binary(["integer", "numeric(5,1)"]) is None
     assert source.binary(["integer"]) is None
+
+
+CHANGES = {
+    "swapped": "ALTER TABLE t RENAME a TO c; ALTER TABLE t RENAME b TO a; ALTER TABLE t RENAME c TO b",
+    "retyped": "ALTER TABLE t ALTER a TYPE numeric(12,4), ALTER b TYPE numeric(12,4)",
+    "widened": "ALTER TABLE t ALTER a TYPE numeric(12,3)",
+    "one more": "ALTER TABLE t ADD c int",
+    "one less": "ALTER TABLE t DROP b",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_table_that_changes_before_its_rows_are_read_is_not_read(there: str, change: str) -> None:
+    query(there, "CREATE TABLE t (a numeric(12,2), b numeric(12,2)); INSERT INTO t VALUES (1, 2)")
+    source = source_of(there)
+    assert source.columns() == ("a", "b")
+    query(there, change)
+
+    with pytest.raises(UnavailableError, match="t was changed while it was read"):
+        source.binary(["numeric(12,2)", "numeric(12,2)"])
+    with pytest.raises(UnavailableError, match="t was changed while it was read"):
+        next(source.blocks())
+    assert source.columns()
+    assert b"".join(source.blocks())
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_a_table_cannot_change_between_its_description_and_its_rows(there: str, *, text: bool) -> None:
+    query(there, "CREATE TABLE t (a int, b int); INSERT INTO t VALUES (1, 2)")
+    source = source_of(there)
+    blocks = source.blocks() if text else source.binary(["integer", "integer"])
+    assert blocks is not None
+    first = next(blocks) if text else b""  # the header
+
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        query(there, f"SET lock_timeout = '100ms'; {CHANGES['swapped']}")
+
+    sent = first + b"".join(blocks)
+    assert sent == b'"a","b"\n1,2\n' if text else sent.endswith(b"\0\2\0\0\0\4\0\0\0\1\0\0\0\4\0\0\0\2\xff\xff")
+    query(there, CHANGES["swapped"])
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_rows_that_are_put_in_while_the_table_is_waited_for_are_read(there: str, *, text: bool) -> None:
+    query(there, "CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
+    source = source_of(there)
+
+    def read() -> int:
+        return len(b"".join(source.blocks() if text else source.binary(["integer"]) or ()))
+
+    before = read()
+    with psycopg.connect(there) as other, ThreadPoolExecutor(1) as readers:
+        other.execute("TRUNCATE t; INSERT INTO t SELECT 1 FROM generate_series(1, 100)")
+        reading = readers.submit(read)
+        wait_for(lambda: query(there, "SELECT true FROM pg_locks WHERE relation = 't'::regclass AND NOT granted") != [])
+        other.commit()
+
+        assert reading.result() > before + 99
+
+
+def test_the_source_is_described_once_for_its_names_and_types_and_read_in_one_session(there: str) -> None:
+    query(there, "CREATE TABLE t (a int, m text); INSERT INTO t VALUES (1, 'x')")
+    source = source_of(there)
+    before = sessions(there)
+
+    source.columns(), source.types()
+    assert b"".join(source.binary(["integer", "text"]) or ())
+
+    assert sessions(there) == before + 2
+
+
+def sessions(dsn: str) -> int:
+    """How many there have been in the database. They are counted when they have ended."""
+    name = conninfo_to_dict(dsn)["dbname"]
+    elsewhere = make_conninfo(dsn, dbname="postgres")
+    wait_for(lambda: not query(elsewhere, f"SELECT FROM pg_stat_activity WHERE datname = '{name}'"))
+    [(number,)] = query(elsewhere, f"SELECT sessions FROM pg_stat_database WHERE datname = '{name}'")
+    return int(number)
+
+
+def test_columns_of_the_same_name_are_said(load: Load, there: str) -> None:
+    load.table("t", {"a": "integer"}, 'source.query = "SELECT 1 AS a, 2 AS a"')
+
+    ended = load.load()
+
+    assert ended.status == 65
+    assert "a query for t line 1: column 'a' is there twice" in ended.stderr
+
+
+def test_the_urls_own_time_to_connect_holds(there: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/db?connect_timeout=2"  # the least there is
+        begun = time.monotonic()
+        with pytest.raises(UnavailableError, match="timeout"):
+            source_of(url).columns()
+
+    assert time.monotonic() - begun < 8
 
 
 def test_rows_that_a_check_refuses_are_named_in_the_binary_format_too(load: Load, there: str) -> None:
@@ -159,7 +267,7 @@ def test_what_would_be_lost_silently_is_refused_with_every_column(load: Load, th
 
 def test_the_source_knows_its_types(there: str) -> None:
     query(there, "CREATE TABLE t (id bigint, price numeric(12,4), tags text[], at timestamptz(3))")
-    source = PostgresSource(SourceSettings(kind="postgresql", url=there), Table(id=0, name="t", files=(), columns={}))
+    source = source_of(there)
 
     assert isinstance(source, TypedSource)
     assert source.types() == {
@@ -303,8 +411,7 @@ def test_loss_is_told_from_what_the_server_refuses_by_itself(source: str, declar
 
 def test_a_source_of_any_size_is_read_in_little_memory(there: str) -> None:
     select = "SELECT n, repeat('x', 100) AS filler FROM generate_series(1, 400000) n"
-    table = Table(id=0, name="t", files=(), columns={}, source={"query": select})
-    source = PostgresSource(SourceSettings(kind="postgresql", url=there), table)
+    source = source_of(there, query=select)
 
     tracemalloc.start()
     sent = sum(map(len, source.blocks()))
@@ -316,8 +423,7 @@ def test_a_source_of_any_size_is_read_in_little_memory(there: str) -> None:
 
 
 def test_a_reader_that_stops_ends_the_sources_session(there: str, caplog: pytest.LogCaptureFixture) -> None:
-    table = Table(id=0, name="t", files=(), columns={}, source={"query": "SELECT generate_series(1, 10000000) AS n"})
-    blocks = PostgresSource(SourceSettings(kind="postgresql", url=there), table).blocks()
+    blocks = source_of(there, query="SELECT generate_series(1, 10000000) AS n").blocks()
     next(blocks), next(blocks)
 
     blocks.close()
