@@ -85,7 +85,7 @@ def _embedded(settings: Settings) -> EmbeddedPostgres:
 def _ready(settings: Settings) -> EmbeddedPostgres:
     """The embedded server of a home that exists, kept out of version control."""
     from etl_runner.cli.context import find_home
-    from etl_runner.ledger.database import make_folder
+    from etl_runner.ledger.folder import make_folder
 
     home = find_home(settings)
     with suppress(OSError):  # if the home cannot be made, the server says so, and why

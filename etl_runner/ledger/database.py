@@ -7,13 +7,14 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 import etl_runner
 from etl_runner.errors import LedgerError
+from etl_runner.ledger.folder import highest_run, make_folder
 from etl_runner.ledger.trouble import BUSY_SECONDS, explained
 
 APPLICATION_ID = 0x65746C72  # "etlr"
@@ -64,7 +65,7 @@ def migrate(connection: sqlite3.Connection, path: Path, *, steps: Sequence[str])
         connection.execute("INSERT INTO migration VALUES (?, ?, ?)", (number, etl_runner.__version__, now))
         if number == 1:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute("INSERT INTO sqlite_sequence VALUES ('run', ?)", (_highest_run(path.parent),))
+            connection.execute("INSERT INTO sqlite_sequence VALUES ('run', ?)", (highest_run(path.parent),))
         connection.execute(f"PRAGMA user_version = {number}")
 
 
@@ -158,27 +159,6 @@ def instant(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def make_folder(folder: Path) -> None:
-    """Create the home, and keep it out of version control. A folder of another name was there for others first."""
-    if folder.is_dir() and (folder.name != ".etl" or (folder / ".gitignore").exists()):
-        return
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in made:
-        _synchronize(path.parent)  # or a power cut takes the folder, and with it all that is safe in it
-    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
-
-
-def _synchronize(folder: Path) -> None:
-    """Have the names in a folder on the disk; some file systems cannot do that, and need not."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:
     # One thread at a time uses a connection, but not always the one that opened it.
     return sqlite3.connect(database, uri=uri, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -211,14 +191,6 @@ def setup_lock(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
-
-
-def _highest_run(home: Path) -> int:
-    """The highest run number with a folder: after the loss of a ledger no run writes into old logs."""
-    runs = home / "runs"
-    if not runs.is_dir():
-        return 0
-    return max((int(p.name) for p in runs.iterdir() if p.name.isascii() and p.name.isdecimal()), default=0)
 
 
 def _statements(sql: str) -> Iterator[str]:

@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from etl_runner.errors import LedgerError, RunLockedError
-from etl_runner.ledger.database import make_folder, setup_lock
+from etl_runner.ledger.database import setup_lock
+from etl_runner.ledger.folder import make_folder
 from etl_runner.ledger.holders import is_left_behind
 from etl_runner.ledger.trouble import explained
 from etl_runner.paths import Home
