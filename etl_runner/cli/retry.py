@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -133,16 +134,20 @@ def _left_of(reader: LedgerReader, opened: Opened, number: int, origins: tuple[s
     now = pipeline.plan(params={name: value for name, value in params.items() if name in pipeline.params})
     now = as_known(now, copies_in(plan))
     plan = revealed(plan, names, now=now)
-    notes = [
-        f"--param {name} was secret and is not remembered: the file's is used"
-        for name in plan.params
-        if name not in params
-    ]
-    notes += [f"{_names(good - names)} ended well after the run was lost: not run again"] if good - names else []
-    notes += [f"{_names(asked)}: runs again to say what there is to do"] if asked else []
+    notes = _notes([name for name in plan.params if name not in params], good=good - names, asked=asked)
     if changed := differences(plan, names, now=now):
         notes.append(_changed(changed, number, opened))
     return Left(number, rerun(plan, names, now=now), notes)
+
+
+def _notes(secret: Iterable[str], *, good: set[str], asked: set[str]) -> list[str]:
+    """What to say of parameters that are not remembered, of jobs that are left out, and of those that are asked."""
+    notes = [f"--param {name} was secret and is not remembered: the file's is used" for name in secret]
+    if good:
+        notes.append(f"{_names(good)} ended well after the run was lost: not run again")
+    if asked:
+        notes.append(f"{_names(asked)}: runs again to say what there is to do")
+    return notes
 
 
 def _changed(changed: dict[str, list[str]], number: int, opened: Opened) -> str:
