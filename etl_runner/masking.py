@@ -80,7 +80,6 @@ class MaskedStream:
     def __init__(self, forms: Sequence[bytes]) -> None:
         self._forms = forms
         self._beginnings = {form[:n] for form in forms for n in (1, 2, 3) if n < len(form)}
-        self._longest = max(map(len, forms), default=1)
         self._known = b""
         self._told = 0  # how many bytes of `_known` are out already, as they are or as a mask
         self._is_masked = False  # whether that ends in a mask
