@@ -1,4 +1,4 @@
-"""A source's rows into a table: as they are where both sides are PostgreSQL with the same types, else as text."""
+"""A source's rows into a table: in PostgreSQL's binary format where the source has them so, else as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from etl_jobs.complaints import Skipped
-from etl_jobs.sources import BinarySource, Source
+from etl_jobs.sources import BinarySource, NotBinaryError, Source
 from etl_jobs.staging import copy_into, emptied, identifiers, send
 from etl_jobs.target import columns_of
 from etl_jobs.warehouse import Session
@@ -49,7 +49,7 @@ def _copy_binary(
     """Send the source's rows in the binary format, keeping those of `part`; returns how many bytes were sent.
 
     None, and nothing was done, where the source does not have it for these types, or where a row is not accepted: the
-    text says what is wrong with it.
+    text says what is wrong with it, if anything is.
     """
     if not isinstance(source, BinarySource) or session.info.encoding != "utf-8":
         return None
@@ -62,6 +62,6 @@ def _copy_binary(
     )
     if part is not None:
         statement += sql.SQL(" WHERE ") + part
-    with suppress(psycopg.DataError), emptied(session, target, needed=freeze):
+    with suppress(psycopg.DataError, NotBinaryError), emptied(session, target, needed=freeze):
         return send(session, statement, blocks)
     return None

@@ -55,12 +55,19 @@ class TypedSource(Source, Protocol):
         ...
 
 
+class NotBinaryError(Exception):
+    """A value is not of the type that is wanted; the text leaves it to the server to say so, or to read it."""
+
+
 @runtime_checkable
 class BinarySource(Source, Protocol):
     """A source that speaks PostgreSQL's binary COPY format (chapter "COPY", "Binary Format")."""
 
     def binary(self, kinds: Sequence[str]) -> Iterator[bytes] | None:
-        """The rows in that format, where its columns are of exactly these types; else None."""
+        """The rows in that format, as these types read it; None where the source has them not.
+
+        The blocks raise NotBinaryError where a value cannot go that way after all.
+        """
         ...
 
 

@@ -1,34 +1,34 @@
-"""Parquet files as source: DuckDB reads them and writes CSV text into a pipe, the server reads the text."""
+"""Parquet files as source: in PostgreSQL's binary format where the types are made for it, else as CSV text."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import io
-import os
-import threading
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from etl_jobs.errors import DataRejectedError
+from etl_jobs.sources import NotBinaryError
 from etl_jobs.sources.extras import needed
 from etl_jobs.sources.files import Stream, find_files, fingerprint_of, size_of
-from etl_jobs.sources.parquet_types import expression, server_type
+from etl_jobs.sources.records import header
 from etl_jobs.sources.types import check_types
 from etl_jobs.tables import SourceSettings, Table
 
 with needed("parquet", "Parquet"):
-    import duckdb
+    import pyarrow as pa
+    from pgpq import ArrowToPostgresBinaryEncoder
+    from pyarrow import parquet
 
-_BLOCK = 256 * 1024
-_PIPE = 1024 * 1024
-_SET_PIPE_SIZE = getattr(fcntl, "F_SETPIPE_SZ", None)  # Linux
-_SETTINGS = {
-    "threads": 1,  # more of them only wait for each other at the pipe
-    "TimeZone": "UTC",
-    "autoinstall_known_extensions": False,
-}
+    from etl_jobs.sources.arrow_text import as_text, rows
+    from etl_jobs.sources.arrow_types import INTERVAL, converted, sent_as, server_type
+
+pa.set_memory_pool(pa.system_memory_pool())  # gives back what is freed: others hold on to 50 MiB more
+_ROWS = 4096  # at once: few enough that reading, encoding and the server's work overlap in the socket
+_BYTES = 4 * 1024 * 1024  # at once, as far as a file says how large its rows are
+_BUFFER = 64 * 1024  # of every column; without one, a row group's columns are read whole
 
 
 class ParquetSource:
@@ -45,26 +45,52 @@ class ParquetSource:
 
     def columns(self) -> tuple[str, ...]:
         first, *others = self._files()
-        with self._connected() as session:
-            types = _types(session, first)
-            for path in others:
-                if (found := _types(session, path)) != types:
-                    raise DataRejectedError(
-                        f"{path}: its columns are not those of {first.name}: {_difference(found, types)}",
-                        hint="the files of a table need the same columns of the same types",
-                    )
-        there = {name: server_type(kind) for name, kind in types.items()}
-        check_types(there, self._table.columns, table=self._table.name, source=self.name, lossy=self._lossy)
-        return (*([self._file_column] if self._file_column else []), *types)
+        types = _server_types(first)
+        for path in others:
+            if (found := _server_types(path)) != types:
+                raise DataRejectedError(
+                    f"{path}: its columns are not those of {first.name}: {_difference(found, types)}",
+                    hint="the files of a table need the same columns of the same types",
+                )
+        check_types(dict(types), self._table.columns, table=self._table.name, source=self.name, lossy=self._lossy)
+        return (*([self._file_column] if self._file_column else []), *(name for name, _ in types))
 
     def types(self) -> dict[str, str]:
-        with self._connected() as session:
-            found = {name: server_type(kind) for name, kind in _types(session, self._files()[0]).items()}
-        return ({self._file_column: "text"} if self._file_column else {}) | found
+        return ({self._file_column: "text"} if self._file_column else {}) | dict(_server_types(self._files()[0]))
 
     def blocks(self) -> Iterator[bytes]:
-        with self._connected() as session:
-            yield from _piped(session, self._select(session), name=self.name)
+        yield header(field.name for field in self._fields(self._files()[0]))
+        for path in self._files():
+            declared = [(f.name, self._table.columns.get(f.name, "text")) for f in self._fields(path)]
+            for columns in self._batches(path):
+                yield rows(
+                    [
+                        as_text(column, kind, name=name, lossy=name in self._lossy)
+                        for column, (name, kind) in zip(columns, declared, strict=True)
+                    ]
+                )
+
+    def binary(self, kinds: Sequence[str]) -> Iterator[bytes] | None:
+        sent = [self._sent_as(path, kinds) for path in self._files()]
+        known = [[kind for kind in of_file if kind is not None] for of_file in sent]
+        return self._encoded(known[0]) if known == sent else None
+
+    def _sent_as(self, path: Path, kinds: Sequence[str]) -> list[pa.DataType | None]:
+        return [sent_as(field.type, kind) for field, kind in zip(self._fields(path), kinds, strict=True)]
+
+    def _encoded(self, sent: Sequence[pa.DataType]) -> Iterator[bytes]:
+        schema = pa.schema([pa.field(str(number), kind) for number, kind in enumerate(sent)])
+        lossy = [field.name in self._lossy for field in self._fields(self._files()[0])]
+        encoder = ArrowToPostgresBinaryEncoder(schema)
+        yield encoder.write_header()
+        for path in self._files():
+            for columns in self._batches(path):
+                try:
+                    ready = [converted(c, k, lossy=may) for c, k, may in zip(columns, sent, lossy, strict=True)]
+                except pa.ArrowInvalid as error:
+                    raise NotBinaryError from error
+                yield encoder.write_batch(pa.RecordBatch.from_arrays(ready, schema=schema))
+        yield encoder.finish()
 
     def fingerprint(self) -> str:
         return fingerprint_of(self._files())
@@ -75,12 +101,12 @@ class ParquetSource:
     def place(self, *, record: int | None = None, line: int | None = None) -> str:
         """The file and the row in it, found by reading again."""
         number = record if record is not None else self._record_at(line or 1)
-        with self._connected() as session:
-            for path in self._files():
-                rows = session.execute("SELECT num_rows FROM parquet_file_metadata(?)", [str(path)]).fetchall()
-                if number <= rows[0][0]:
-                    return f"{path} row {number:,}"
-                number -= rows[0][0]
+        for path in self._files():
+            with _opened(path) as file:
+                there = file.metadata.num_rows
+            if number <= there:
+                return f"{path} row {number:,}"
+            number -= there
         return f"{self.name} row {number:,}"
 
     def _record_at(self, line: int) -> int:
@@ -90,80 +116,74 @@ class ParquetSource:
     def _files(self) -> list[Path]:
         return find_files(self._folder, self._table.files)
 
-    @contextlib.contextmanager
-    def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with duckdb.connect() as session:
-            for name, value in _SETTINGS.items():
-                session.execute(f"SET {name} = '{value}'")
-            yield session
+    def _fields(self, path: Path) -> list[pa.Field]:
+        named = [pa.field(self._file_column, pa.string())] if self._file_column else []
+        return [*named, *_fields(path)]
 
-    def _select(self, session: duckdb.DuckDBPyConnection) -> str:
-        files = self._files()
-        columns = [self._column(name, kind) for name, kind in _types(session, files[0]).items()]
-        if self._file_column:
-            cut = len(str(self._folder)) + 2
-            columns.insert(0, f"substr(filename, {cut}) AS {_quoted(self._file_column)}")
-        listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
-        return (
-            f"SELECT {', '.join(columns)} FROM read_parquet([{listed}], hive_partitioning = false"
-            f"{', filename = true' if self._file_column else ''})"
-        )
-
-    def _column(self, name: str, kind: str) -> str:
-        declared = self._table.columns.get(name, "text")
-        return f"{expression(name, kind, declared, lossy=name in self._lossy)} AS {_quoted(name)}"
+    def _batches(self, path: Path) -> Iterator[list[pa.Array]]:
+        """The file's columns, some rows at a time; raises DataRejectedError where it is broken."""
+        fields, done = _fields(path), 0
+        with _opened(path) as file:
+            batches = file.iter_batches(_rows_at_once(file.metadata), use_threads=False)
+            while True:
+                try:
+                    batch = next(batches, None)
+                except (pa.ArrowException, OSError) as error:
+                    said = f"{path} cannot be read to its end: {_first_line(error)} (after {done:,} rows)"
+                    raise DataRejectedError(said) from error
+                if batch is None:
+                    return
+                done += batch.num_rows
+                named = [pa.repeat(str(path.relative_to(self._folder)), batch.num_rows)] if self._file_column else []
+                yield named + [_meant(c, field.type) for c, field in zip(batch.columns, fields, strict=True)]
 
 
-def _types(session: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
-    """The file's columns with DuckDB's types."""
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[parquet.ParquetFile]:
     try:
-        described = session.execute("DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = false)", [str(path)])
-    except duckdb.Error as error:
+        file = parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
+    except (pa.ArrowException, OSError) as error:
         raise DataRejectedError(f"{path}: {_first_line(error)}") from error
-    return {name: kind for name, kind, *_ in described.fetchall()}
+    with file:
+        yield file
 
 
-def _piped(session: duckdb.DuckDBPyConnection, select: str, *, name: str) -> Iterator[bytes]:
-    """The query's rows as CSV, written by a thread of DuckDB's while they are read here."""
-    reading, writing = os.pipe()
-    if _SET_PIPE_SIZE is not None:
-        with contextlib.suppress(OSError):  # more than this user may have
-            fcntl.fcntl(reading, _SET_PIPE_SIZE, _PIPE)
-    failed: list[duckdb.Error] = []
-
-    def write() -> None:
-        try:
-            session.execute(f"COPY ({select}) TO '/dev/fd/{writing}' (FORMAT csv, HEADER true, USE_TMP_FILE false)")
-        except duckdb.Error as error:
-            failed.append(error)
-        finally:
-            os.close(writing)
-
-    done = 0
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        with open(reading, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor
-            while block := file.read(_BLOCK):
-                done += len(block)
-                yield block
-    finally:
-        thread.join()
-    if failed:
-        said = f"{name} cannot be read to its end: {_first_line(failed[0])} (after {done:,} bytes of text)"
-        raise DataRejectedError(said) from failed[0]
+def _rows_at_once(seen: parquet.FileMetaData) -> int:
+    groups = (seen.row_group(number) for number in range(seen.num_row_groups))
+    largest = max((group.total_byte_size // (group.num_rows or 1) for group in groups), default=0)
+    return max(1, min(_ROWS, _BYTES // (largest or 1)))
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _fields(path: Path) -> list[pa.Field]:
+    """The file's columns; an INTERVAL, which Arrow takes for any twelve bytes, as what it is."""
+    with _opened(path) as file:
+        leaves = {file.schema.column(n).path: file.schema.column(n) for n in range(len(file.schema))}
+        return [
+            field.with_type(INTERVAL) if getattr(leaves.get(field.name), "converted_type", "") == "INTERVAL" else field
+            for field in file.schema_arrow
+        ]
+
+
+def _meant(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Twelve bytes as the interval that they are: months, days, milliseconds (Parquet's "Logical Types", INTERVAL)."""
+    if kind != INTERVAL:
+        return column
+    parts = (None if value is None else struct.unpack("<III", value) for value in column.to_pylist())
+    return pa.array([None if part is None else (*part[:2], part[2] * 1_000_000) for part in parts], INTERVAL)
+
+
+def _server_types(path: Path) -> list[tuple[str, str]]:
+    """The file's columns with PostgreSQL's types."""
+    return [(field.name, server_type(field.type)) for field in _fields(path)]
 
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
-def _difference(found: dict[str, str], expected: dict[str, str]) -> str:
-    said = [f"no column {c!r}" for c in expected if c not in found]
-    said += [f"unexpected column {c!r}" for c in found if c not in expected]
-    said += [f"{c!r} is {found[c]}, not {k}" for c, k in expected.items() if c in found and found[c] != k]
-    return "; ".join(said) or f"another order: {', '.join(found)}"
+def _difference(found: Sequence[tuple[str, str]], expected: Sequence[tuple[str, str]]) -> str:
+    there, wanted = dict(found), dict(expected)
+    said = [f"no column {c!r}" for c in wanted if c not in there]
+    said += [f"unexpected column {c!r}" for c in there if c not in wanted]
+    said += [f"{c!r} is {there[c]}, not {kind}" for c, kind in wanted.items() if c in there and there[c] != kind]
+    return "; ".join(said) or f"another order: {', '.join(there)}"
