@@ -27,11 +27,11 @@ _SAME_EVERYWHERE = {
 }  # fmt: skip
 # One round trip. What a COPY sends is what was described just before: in one transaction, whose locks keep a table as
 # it is. Each statement sees the rows of its own time, for a lock may have been waited for.
-_SESSION = """
-    SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres';
-    SET bytea_output = 'hex'; SET extra_float_digits = 1;
-    SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
-    BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY
+_BEGIN = """
+    BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY;
+    SET LOCAL client_encoding = 'UTF8'; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD';
+    SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1;
+    SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0
 """
 _UNLESS_SAID = {"connect_timeout": 10, "options": ""}  # PGOPTIONS are meant for the warehouse
 _CURES_ITSELF = ("08", "40", "53", "55", "57")
@@ -118,7 +118,7 @@ class PostgresSource(RecordSource):
         """A transaction that reads only; every error in it is said as one of the source, with what had been read."""
         try:
             with contextlib.closing(psycopg.connect(self._url, autocommit=True, **self._more)) as session:  # type: ignore[arg-type, unused-ignore]
-                session.execute(_SESSION)
+                session.execute(_BEGIN)
                 yield session
         except psycopg.Error as error:
             raise self._said(error) from error
