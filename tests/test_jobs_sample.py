@@ -68,6 +68,16 @@ def test_keys_are_unique_and_references_lead_somewhere(scale: float) -> None:
             assert {value for value in found if "" not in value} <= known, (table.name, reference)
 
 
+def test_a_row_is_called_by_its_number() -> None:
+    source = SampleSource("partner", scale=1, seed=1)
+    sent = b"".join(source.blocks())
+
+    assert source.trail.records == 6000
+    assert sent.count(b"\n") > 6001  # some values have several lines
+    assert source.place(record=1234) == "sample partner, row 1,234"
+    assert source.place(line=2) == "sample partner, rows 1–2,000"
+
+
 def test_an_orders_total_is_the_sum_of_its_lines() -> None:
     for head, line, key in (
         ("import_order", "import_order_line", "order_id"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from etl_jobs.errors import UnavailableError
 from etl_jobs.sources import TypedSource
 from etl_jobs.sources.database import DatabaseSource
 from etl_jobs.tables import SourceSettings, Table
@@ -65,6 +66,20 @@ def test_a_query_is_read_with_all_its_characters(load: Load) -> None:
 
     assert ended.status == 0, ended.stderr
     assert rows(load.dsn, "shop", "t") == [(1, "100%"), (2, ":a")]
+
+
+def test_a_table_that_changes_before_its_rows_are_read_is_not_read(tmp_path: Path) -> None:
+    run(tmp_path, "CREATE TABLE t (a, b)", "INSERT INTO t VALUES (1, 2)")
+    table = Table(id=0, name="t", files=(), columns={})
+    source = DatabaseSource(SourceSettings(kind="sql", url=f"sqlite:///{tmp_path}/there.db"), table)
+    assert source.columns() == ("a", "b")
+    run(tmp_path, *(f"ALTER TABLE t RENAME {a} TO {b}" for a, b in ("ac", "ba", "cb")))
+
+    with pytest.raises(UnavailableError, match="t was changed while it was read"):
+        next(source.blocks())
+
+    assert source.columns() == ("b", "a")
+    assert b"".join(source.blocks()) == b'"b","a"\n"1","2"\n'
 
 
 def test_what_would_be_lost_silently_is_refused(load: Load) -> None:

@@ -24,7 +24,7 @@ _BUSY = ("locked", "busy")  # SQLite calls nearly every error an operational one
 
 
 class DatabaseSource(RecordSource):
-    """One table or query."""
+    """One table or query. The columns that are read are those that `columns` has found, or nothing is."""
 
     def __init__(self, settings: SourceSettings, table: Table) -> None:
         try:
@@ -41,28 +41,28 @@ class DatabaseSource(RecordSource):
         where = "/".join(filter(None, (self._url.host, self._url.database)))
         more = f" for {table.name}" if self._query else ""
         super().__init__(f"{self._url.get_backend_name()} {where}: {shown}{more}")
+        self._known: tuple[tuple[str, ...], dict[str, str]] | None = None
 
     def columns(self) -> tuple[str, ...]:
         self.trail.begin()
-        with self._connected() as connection:
-            found = tuple(self._run(connection, nothing=True).keys())
-            types = {} if self._query else self._types(connection)
+        self._known = None
+        self._known = names, types = self._asked()
         lossy = self._table.source.get("lossy", ())
         check_types(types, self._table.columns, table=self._table.name, source=self.name, lossy=lossy)
-        return found
+        return names
 
     def types(self) -> dict[str, str]:
-        """Of a query's columns nothing is known: they are text."""
-        with self._connected() as connection:
-            if self._query:
-                return dict.fromkeys(self._run(connection, nothing=True).keys(), "text")
-            return self._types(connection)
+        """As `columns` has found them."""
+        _, types = self._known or self._asked()
+        return types
 
     def blocks(self) -> Iterator[bytes]:
         self.trail.begin()
         with self._connected() as connection:
             result = self._run(connection)
             names = tuple(result.keys())
+            if self._known and names != self._known[0]:
+                raise UnavailableError(f"{self.name} was changed while it was read", hint="try again")
             arrays = are_arrays({name: self._table.columns.get(name, "") for name in names})
             yield header(names)
             for rows in result.partitions(_ROWS_PER_BLOCK):
@@ -116,8 +116,14 @@ class DatabaseSource(RecordSource):
         )
         return connection.execute(select.where(sqlalchemy.text("1 = 0")) if nothing else select)
 
+    def _asked(self) -> tuple[tuple[str, ...], dict[str, str]]:
+        """The names of the columns, and their types. Of a query's columns nothing is known: they are text."""
+        with self._connected() as connection:
+            names = tuple(self._run(connection, nothing=True).keys())
+            return names, dict.fromkeys(names, "text") if self._query else self._types(connection)
+
     def _types(self, connection: sqlalchemy.Connection) -> dict[str, str]:
-        """The columns' types in PostgreSQL's words, as far as they have any."""
+        """A table's columns with their types in PostgreSQL's words, as far as they have any."""
         described = sqlalchemy.inspect(connection).get_columns(self._relation, schema=self._schema)
         return {str(column["name"]): _server_type(column["type"]) for column in described}
 

@@ -58,24 +58,21 @@ class Erp:
         Ordered by id, every page begins after the last id: what is deleted meanwhile shifts nothing.
         With another order, by offset.
         """
-        by_id, read, last = order == "id", 0, 0
-        more = {"context": dict(context)} if context else {}
-        wanted = list(dict.fromkeys(["id", *fields]))
-        while True:
-            where = [*domain, ["id", ">", last]] if by_id and read else list(domain)
-            offset = 0 if by_id else read
-            page: list[Record] = self.execute(
-                model, "search_read", [where], fields=wanted, order=order, limit=size, offset=offset, **more
-            )
-            if not page:
-                return
+        asked = {"fields": list(dict.fromkeys(["id", *fields])), "order": order, "limit": size, "offset": 0}
+        asked |= {"context": dict(context)} if context else {}
+        where, read, last = list(domain), 0, 0
+        while page := self.execute(model, "search_read", [where], **asked):
             yield page
             read += len(page)
-            if by_id and page[-1]["id"] <= last:
+            if order != "id":
+                asked["offset"] = read
+                continue
+            before, last = last, page[-1]["id"]
+            if last <= before:
                 raise DataRejectedError(
                     f"the source {self._client.name}, {model}: the page after {read} records repeats"
                 )
-            last = page[-1]["id"]
+            where = [*domain, ["id", ">", last]]
 
     def _call(self, service: str, method: str, arguments: Sequence[Any]) -> Any:
         self._calls += 1
