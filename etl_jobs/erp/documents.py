@@ -16,6 +16,7 @@ from etl_jobs.tables import Table
 
 _IDS_AT_ONCE = 500
 _UNPAID = ["payment_state", "!=", "paid"]
+_MADE_OF = {"partner": "partner_id", "company": "company_id", "paid": "payment_state"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +29,18 @@ class Documents:
 
     model: str
     target: str
-    fields: Sequence[str]
     columns: Mapping[str, tuple[str, str]]
+
+    @property
+    def origin(self) -> str:
+        """What messages and load records call the source."""
+        return f"the ERP's {self.model}"
+
+    @property
+    def fields(self) -> list[str]:
+        """What to ask of the ERP: where the columns' paths begin, and what else `_complete` wants."""
+        begins = {str(path_of(path)[0]) for _, path in self.columns.values()}
+        return sorted(begins - _MADE_OF.keys() | set(_MADE_OF.values()))
 
     @property
     def types(self) -> dict[str, str]:
@@ -53,7 +64,7 @@ class DocumentSource(RecordSource):
     """The documents to read now, as CSV text: what is unpaid or newer than `newest`, and those with `open_ids`."""
 
     def __init__(self, erp: Erp, documents: Documents, *, open_ids: Sequence[int], newest: int) -> None:
-        super().__init__(f"the ERP's {documents.model}")
+        super().__init__(documents.origin)
         self._erp, self._documents, self._open, self._newest = erp, documents, open_ids, newest
 
     def columns(self) -> tuple[str, ...]:

@@ -9,16 +9,6 @@ from etl_jobs.erp.reload import load_documents
 IMPORT_PURCHASES = Documents(
     model="purchase.order",
     target="import_purchase",
-    fields=[
-        "name",
-        "partner_id",
-        "company_id",
-        "date_order",
-        "currency",
-        "amount_total",
-        "amount_residual",
-        "payment_state",
-    ],
     columns={
         "id": ("integer", "id"),
         "number": ("text", "name"),

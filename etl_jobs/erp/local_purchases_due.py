@@ -9,8 +9,6 @@ from etl_jobs.erp.reload import load_documents
 LOCAL_PURCHASES_DUE = Documents(
     model="account.move.line",
     target="local_purchase_due",
-    fields=["name", "part", "partner_id", "company_id", "date", "date_maturity", "amount_total", "amount_residual",
-            "payment_state"],
     columns={
         "id": ("integer", "id"),
         "number": ("text", "name"),
@@ -26,7 +24,7 @@ LOCAL_PURCHASES_DUE = Documents(
         "residual": ("numeric(14,2)", "amount_residual"),
         "paid": ("boolean", "paid"),
     },
-)  # fmt: skip
+)
 
 
 def main() -> None:

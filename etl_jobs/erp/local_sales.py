@@ -9,16 +9,6 @@ from etl_jobs.erp.reload import load_documents
 LOCAL_SALES = Documents(
     model="sale.order",
     target="local_sale",
-    fields=[
-        "name",
-        "partner_id",
-        "company_id",
-        "date_order",
-        "state",
-        "amount_total",
-        "amount_residual",
-        "payment_state",
-    ],
     columns={
         "id": ("integer", "id"),
         "number": ("text", "name"),

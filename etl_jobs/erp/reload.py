@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from psycopg import sql
@@ -122,9 +122,7 @@ class _Load:
             inserted = self.session.execute(insert.format(self.target, columns, columns, _STAGED)).rowcount
             loaded = Loaded(rows=rows, inserted=inserted, updated=0, deleted=deleted, duplicates=0, orphans=0)
             values = self._record(loaded) | {"started": started}
-            return Loaded(
-                **{f: getattr(loaded, f) for f in RECORDED}, load=write_record(self.session, self.attempt, values)
-            )
+            return replace(loaded, load=write_record(self.session, self.attempt, values))
 
     def _refuse_too_few(self) -> None:
         """An ERP that suddenly shows next to nothing has changed somebody's rights, or is another one."""
@@ -148,7 +146,7 @@ class _Load:
         return {
             "target": self.name,
             "strategy": "slice",
-            "source": f"the ERP's {self.documents.model}",
+            "source": self.documents.origin,
             "fingerprint": self.question,
             "checksum": checksum,
             "held_rows": held_rows,

@@ -1,4 +1,4 @@
-"""What has been sent of a source that cannot be asked again: how many records, and which one stands on a line."""
+"""What has been sent of a source that makes its text while it is read, and what such sources share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _HEADER_LINES = 1
 
 
 class Trail:
-    """Counts records and lines block by block. `word` is what a record is called.
+    """Counts records and lines block by block, to say which record stands on a line. `word` is what a record is called.
 
     Only blocks that have other numbers of lines than of records cost memory: a few bytes each.
     """
