@@ -105,10 +105,9 @@ def copy_into(
     copying = partial(copy_statement, session, target, source, columns)
     blocks = source.blocks() if server_version(session) >= 18 else without_end_mark(source)
     try:
-        if skipped is None:
-            return send(session, copying(part=part, freeze=freeze, skips=False, limit=0), blocks)
-        with emptied(session, target, needed=freeze), noting(session, skipped):
-            return send(session, copying(part=part, freeze=freeze, skips=True, limit=limit), blocks)
+        watched = contextlib.nullcontext() if skipped is None else noting(session, skipped)
+        with emptied(session, target), watched:
+            return send(session, copying(part=part, freeze=freeze, skips=skipped is not None, limit=limit), blocks)
     except EndMarkError:
         if skipped is None:
             raise
@@ -135,11 +134,14 @@ def send(session: Session, statement: sql.Composed, blocks: Iterable[bytes]) -> 
 
 
 @contextlib.contextmanager
-def emptied(session: Session, target: sql.Identifier, *, needed: bool = True) -> Iterator[None]:
-    """A transaction, or a part of one, that can be taken back; COPY FREEZE wants the table emptied in the very same."""
+def emptied(session: Session, target: sql.Identifier) -> Iterator[None]:
+    """A transaction, or a part of one, that can be taken back, with the table emptied in it.
+
+    That is what COPY FREEZE wants. And only then the server puts every row behind those before it, so that a row's
+    number in the table is its number in the source; else a short one may go to where an earlier page has room.
+    """
     with session.transaction():
-        if needed:
-            session.execute(sql.SQL("TRUNCATE {}").format(target))
+        session.execute(sql.SQL("TRUNCATE {}").format(target))
         yield
 
 

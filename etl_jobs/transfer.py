@@ -28,10 +28,9 @@ def copy_rows(
     secret: Container[str] = (),
 ) -> int:
     """Send the source's rows, the quickest way there is; arguments, answer and errors are those of `copy_into`."""
-    if skipped is None:
-        sent = _copy_binary(session, target, source, columns, part=part, freeze=freeze)
-        if sent is not None:
-            return sent
+    sent = _copy_binary(session, target, source, columns, part=part, freeze=freeze)
+    if sent is not None:
+        return sent
     return copy_into(
         session, target, source, columns, part=part, freeze=freeze, skipped=skipped, limit=limit, secret=secret
     )
@@ -62,6 +61,6 @@ def _copy_binary(
     )
     if part is not None:
         statement += sql.SQL(" WHERE ") + part
-    with suppress(psycopg.DataError, NotBinaryError), emptied(session, target, needed=freeze):
+    with suppress(psycopg.DataError, NotBinaryError), emptied(session, target):
         return send(session, statement, blocks)
     return None

@@ -339,3 +339,18 @@ def test_a_record_the_slice_cannot_be_asked_about_is_set_aside(shop: Shop) -> No
     assert [row[0] for row in shop.rows("people")] == [1, 2, 4]
     said = {"id": "0", "name": "eve", "day": "", "boss": ""}
     assert query(shop.dsn, REJECTED) == [("line 4", "division by zero", said)]
+
+
+def test_rows_of_uneven_length_are_found_where_they_stand(shop: Shop) -> None:
+    """A server that puts a short row into what is left of an earlier page no longer has them in their order."""
+    lines = [f"{n},{'x' * (1, 7, 60, 300)[n * n % 7 % 4]},," for n in range(1, 4001)]
+    for n in (900, 1900, 2900):
+        lines[n - 1] = f"{n},,,"
+    lines.append("2001,again,,")
+    shop.file("people.csv", "id,name,day,boss\n" + "\n".join(lines) + "\n")
+
+    ended = shop.load()
+
+    assert ended.status == 65
+    for place in ("line 901", "line 1901", "line 2901", "line 2002 (2001)", "line 4002 (2001)"):
+        assert f"people.csv {place}" in ended.stderr
