@@ -132,6 +132,8 @@ class Runner:
         stimuli = deque(arrived)
         while stimuli:
             stimulus = stimuli.popleft()
+            if isinstance(stimulus, JobExpanded) and stimulus.job in self._scheduler.outcomes:
+                continue  # the run was stopped over another's copies: nobody asks for these any more
             if not isinstance(stimulus, DeadlinePassed):
                 events.append(stimulus)
             told = self._scheduler.handle(stimulus, self._loop.time())

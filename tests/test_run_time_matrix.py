@@ -386,3 +386,17 @@ def test_a_source_that_cannot_be_one_is_a_problem_of_the_file(matrix: str, needs
 
     assert message in problem
     assert cure in problem
+
+
+def test_a_job_that_fail_fast_cancels_before_its_copies_are_heard_of_has_none(project: Project) -> None:
+    lost = '[jobs.lost]\nphase = "sub"\nmatrix = { n = { job = "find", output = "nothing" } }\nrun = "true"\n'
+    text = PIPELINE.replace("workers = 3", "workers = 3\nfail_fast = true").replace("[jobs.load]", f"{lost}[jobs.load]")
+    (project.folder / "etl.toml").write_text(text)
+
+    events = project.events("all")
+
+    ends = outcomes(events)
+    assert (ends["lost"], ends["load"]) == ("failed", "cancelled")
+    assert [event["job"] for event in events if event["event"] == "job_expanded"] == ["lost"]
+    shown = json.loads(project.run("show", "-o", "json").stdout)
+    assert {job["job"]: job["state"] for job in shown["jobs"]} == ends
