@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.commands import ROOT, children
@@ -21,7 +20,7 @@ from benchmarks.loading import (
     write_csv,
 )
 from benchmarks.measure import Result, Row, check_ended, stopped_with_us
-from benchmarks.parquet import MISSING, write_parquet
+from benchmarks.parquet import MISSING, is_missing, write_parquet
 from benchmarks.transfer import make_source
 from etl_runner.postgres import Server
 
@@ -57,7 +56,7 @@ def bench(folder: Path, *, rounds: int | None, rows: int | None) -> Result:  # n
     notes: list[str] = []
     with server_in(folder) as server:
         for kind, prepare in KINDS.items():
-            if kind == "Parquet" and find_spec("duckdb") is None:
+            if kind == "Parquet" and is_missing():
                 notes.append(MISSING)
                 continue
             seen = [_watch(folder, server, prepare(folder, server, size)) for size in sizes]

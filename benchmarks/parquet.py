@@ -21,7 +21,13 @@ from benchmarks.loading import (
 from benchmarks.measure import Result, Rounds, run
 
 TARGET = 1.0
-MISSING = "parquet: duckdb is not here: pip install 'etl-run[parquet]'"
+NEEDED = ("duckdb", "pgpq", "pyarrow")
+MISSING = f"parquet: not all of {', '.join(NEEDED)} are here: pip install -e '.[test]'"
+
+
+def is_missing() -> bool:
+    return any(find_spec(name) is None for name in NEEDED)
+
 
 CONVERT = """\
 import duckdb, sys
@@ -33,7 +39,7 @@ duckdb.execute(f"COPY (FROM read_csv('{csv}', header = true, columns = {{{column
 
 def bench(folder: Path, *, rounds: int | None, rows: int | None) -> Result:
     """As `copy`; the file has the same types as the table, or its nearest."""
-    if find_spec("duckdb") is None:
+    if is_missing():
         return Result(rows=[], notes=[MISSING])
     rows, file = rows or ROWS, folder / "sale.csv"
     with server_in(folder) as server:
