@@ -244,10 +244,10 @@ def test_a_header_ends_at_any_end_of_line(end: str) -> None:
 
 
 def test_a_text_gets_its_last_end_of_line() -> None:
-    assert b"".join(ended([b"a", b"b"])) == b"ab\n"
-    assert b"".join(ended([b"a\r\n"])) == b"a\r\n"
-    assert b"".join(ended([b"a\r\nb"])) == b"a\r\nb\r\n"
-    assert b"".join(ended([])) == b""
+    assert b"".join(ended([b"a", b"b"], b"\n")) == b"ab\n"
+    assert b"".join(ended([b"a\r\n"], b"\r\n")) == b"a\r\n"
+    assert b"".join(ended([b"a\r\nb"], b"\r\n")) == b"a\r\nb\r\n"
+    assert b"".join(ended([], b"\n")) == b""
 
 
 @given(rows=tables, data=st.data(), end=st.sampled_from(["\n", "\r\n", "\r"]))
@@ -345,6 +345,56 @@ def test_the_files_of_a_table_may_end_their_lines_differently(shop: Shop, ends: 
     assert shop.rows("goods") == [(1, "a\r\nb"), (2, "c"), (3, "d\ne"), (4, "g")]
     [(place,)] = query(shop.dsn, "SELECT place FROM shop.goods__rejects")
     assert place == f"{shop.folder}/b.csv line 4"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["UTF8", "UTF-16"])
+@pytest.mark.parametrize("settings", ["", "rejects = { limit = 1 }", 'source.file_column = "file"'])
+def test_a_first_file_of_a_header_without_an_end_leaves_the_others_whole(
+    shop: Shop, end: str, encoding: str, settings: str
+) -> None:
+    shop.source = f'[source.csv]\nencoding = "{encoding}"'
+    named = {"file": "text"} if "file" in settings else {}
+    shop.table("goods", {**GOODS, **named}, f'file = "*.csv"\n{settings}')
+    shop.file("2023.csv", "id,name".encode(encoding))
+    shop.file("2024.csv", "id,name".encode(encoding))
+    shop.file("2025.csv", f'id,name{end}1,"a{end}b"{end}2,c'.encode(encoding))
+    shop.file("2026.csv", f"id,name{end}3,d{end}".encode(encoding))
+    ended = shop.load()
+
+    assert (ended.status, ended.metrics["rows"]) == (0, 3), ended.stderr
+    assert [row[:2] for row in shop.rows("goods")] == [(1, f"a{end}b"), (2, "c"), (3, "d")]
+    assert [row[2] for row in shop.rows("goods")] == ["2025.csv", "2025.csv", "2026.csv"] if named else True
+    compared = shop.run("final", "--reread")
+    assert ("| goods | 3 | 3 | equal |" in compared.stdout, compared.status) == (True, 0), compared.stdout
+    shop.file("2026.csv", f"id,name{end}3,d{end}x,e{end}y,f{end}".encode(encoding))
+    place = f"{shop.folder}/2026.csv line {4 if 'rejects' in settings else 3}, column 'id', value"
+    assert place in shop.load().stderr
+
+
+@pytest.mark.parametrize("ends", [("\r", "\r"), ("\r", "\n"), ("\n", "\r"), ("\r", "\r\n")])
+def test_a_file_column_goes_with_lines_that_end_in_carriage_returns(shop: Shop, ends: tuple[str, str]) -> None:
+    shop.table("goods", {"file": "text", **GOODS}, 'file = "*.csv"\nsource.file_column = "file"')
+    shop.file("a.csv", f'id,name{ends[0]}1,"a\r\nb\rc"{ends[0]}2,d{ends[0]}'.encode())
+    shop.file("b.csv", f'id,name{ends[1]}3,"e\nf"{ends[1]}4,g'.encode())
+
+    assert shop.load().status == 0
+    assert shop.rows("goods") == [("a.csv", 1, "a\r\nb\rc"), ("a.csv", 2, "d"), ("b.csv", 3, "e\nf"), ("b.csv", 4, "g")]
+    shop.file("b.csv", f'id,name{ends[1]}3,"e\nf"{ends[1]}x,g'.encode())
+    assert f"{shop.folder}/b.csv line 4, column 'id', value 'x'" in shop.load().stderr
+
+
+def test_a_name_that_its_encoding_does_not_have_is_refused_before_anything_is_read(shop: Shop) -> None:
+    shop.source = '[source.csv]\nencoding = "SJIS"'
+    shop.table("goods", {"file": "text", **GOODS}, 'file = "*.csv"\nsource.file_column = "file"')
+    shop.file("日本.csv", "id,name\n1,日本\n".encode("shift_jis"))
+    assert (shop.load().status, shop.rows("goods")) == (0, [("日本.csv", 1, "日本")])
+
+    shop.file("ö.csv", "id,name\n2,b\n")
+    ended = shop.load()
+
+    assert ended.status == 78
+    assert "ö.csv: its name cannot be written in SJIS, as file_column wants it\nhint: rename it" in ended.stderr
 
 
 def test_lines_within_values_do_not_mislead_about_the_place(shop: Shop) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -65,23 +65,33 @@ class CsvSource:
                     f"{path} line 1: its header is not that of {first.name}: {_difference(found, header)}",
                     hint="the files of a table need the same columns in the same order",
                 )
-        return (self._file_column, *header) if self._file_column else header
+        if not self._file_column:
+            return header
+        for path in (first, *others):
+            self._file_field(path)
+        return (self._file_column, *header)
 
     def blocks(self) -> Iterator[bytes]:
         quote, escape = self.quote.encode(), self.escape.encode()
         files = self._files()
-        end = self._line_end(files[0])
+        end = self._sent_end(files)
         for number, path in enumerate(files):
             blocks = self._bytes(path)
-            if number and self._line_end(path) != end:
+            if self._line_end(path) not in (b"", end):
                 blocks = framing.with_line_end(blocks, end, quote=quote, escape=escape)
             if number < len(files) - 1:
-                blocks = framing.ended(blocks)
+                blocks = framing.ended(blocks, end)
             if number:
                 blocks = framing.without_header(blocks, quote=quote, escape=escape)
             if self._file_column:
                 blocks = framing.with_first_field(blocks, self._file_field(path), quote=quote)
             yield from blocks
+
+    def _sent_end(self, files: Iterable[Path]) -> bytes:
+        """How every line ends in the text that is sent: as in the first file that has any, but that a field goes before
+        what follows LF alone."""
+        end = next(filter(None, map(self._line_end, files)), b"\n")
+        return b"\n" if self._file_column and end == b"\r" else end
 
     def _line_end(self, path: Path) -> bytes:
         """How the file's header ends; nothing where it is all there is."""
@@ -143,12 +153,19 @@ class CsvSource:
     def _file_field(self, path: Path) -> bytes:
         name = str(path.relative_to(self._folder)) if path.is_relative_to(self._folder) else str(path)
         quoted = self.quote + name.replace(self.quote, self.quote * 2) + self.quote + self.delimiter
-        return quoted.encode("utf-8" if self._foreign else self._codec.replace("-sig", ""), "surrogateescape")
+        try:
+            return quoted.encode("utf-8" if self._foreign else self._codec.replace("-sig", ""), "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise MisconfiguredError(
+                f"{path}: its name cannot be written in {self._written}, as file_column wants it",
+                hint="rename it, or leave file_column out",
+            ) from error
 
     def _records(self) -> Iterator[_Record]:
         """Every record of the text that is sent, the header of the first file included."""
+        files = self._files()
         number, line, mark = 0, 0, b"\r"
-        for nth, path in enumerate(self._files()):
+        for nth, path in enumerate(files):
             last = 0
             for text in self._split(path):
                 first, last = last + 1, last + _lines(text)
@@ -157,7 +174,7 @@ class CsvSource:
                     yield _Record(number, path, first, last, line)
                     number += 1
                 if number == 1:
-                    mark = mark_of(text)
+                    mark = mark_of(self._sent_end(files))
 
     def _header_of(self, path: Path) -> tuple[str, ...]:
         csv.field_size_limit(LONGEST)

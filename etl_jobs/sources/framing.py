@@ -164,15 +164,14 @@ def with_line_end(blocks: Iterable[bytes], end: bytes, *, quote: bytes, escape: 
         yield b"".join(text.removesuffix(own) + end if own and text.endswith(own) else text for text in batch)
 
 
-def ended(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The text with an end of line at its end, one like its first: another file's text follows."""
-    end, last = b"", b"\n"
+def ended(blocks: Iterable[bytes], end: bytes) -> Iterator[bytes]:
+    """The text with an end of line at its end: another file's text follows."""
+    last = b"\n"
     for block in blocks:
-        end = end or (b"\r\n" if b"\r\n" in block else b"\n" if b"\n" in block else b"")
         yield block
         last = block[-1:]
     if last not in b"\r\n":
-        yield end or b"\n"
+        yield end
 
 
 def with_first_field(blocks: Iterable[bytes], field: bytes, *, quote: bytes) -> Iterator[bytes]:
