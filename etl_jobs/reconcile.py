@@ -14,7 +14,7 @@ from etl_jobs.sources import open_source
 from etl_jobs.staging import check_header, copy_into, definitions
 from etl_jobs.strategies import part_of
 from etl_jobs.tables import Catalogue, Table
-from etl_jobs.target import columns_of
+from etl_jobs.target import columns_of, refuse_losses
 from etl_jobs.warehouse import Session
 
 
@@ -122,6 +122,8 @@ def _reread(session: Session, catalogue: Catalogue, table: Table, read: Read) ->
     """The source itself instead of what was recorded of it; of an incremental table all of it."""
     source = open_source(catalogue, table)
     header = check_header(source, table)
+    target = sql.Identifier(catalogue.schema, table.name)
+    refuse_losses(session, target, table, source, found=table.columns)
     again = sql.Identifier("pg_temp", "source again")
     session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(again))
     session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(again, definitions(table.columns)))

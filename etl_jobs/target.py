@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from psycopg import sql
 
 from etl_jobs.errors import MisconfiguredError
+from etl_jobs.names import clip
+from etl_jobs.sources import Source, types_of
+from etl_jobs.sources.types import losses
 from etl_jobs.staging import definitions, identifiers
 from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session, lock_alone
@@ -55,6 +58,23 @@ def check_target(
             hint=f"change the catalogue, or run: ALTER TABLE {shown} {', '.join(cures)};",
         )
     _check_key(session, shown, table)
+
+
+def refuse_losses(
+    session: Session, target: sql.Identifier, table: Table, source: Source, *, found: Mapping[str, str]
+) -> None:
+    """Refuse what the source would lose silently in the target, whose columns are those `found`, declared or not."""
+    own = types_of(source)
+    said = losses(own, found, lossy=table.source.get("lossy", ()))
+    if said:
+        kinds = {clip(column): kind for column, kind in own.items()}
+        cures = [_retype(sql.Identifier(column).as_string(session), kinds[column]) for column in said]
+        names = ", ".join(f'"{column}"' for column in said)
+        raise MisconfiguredError(
+            "\n".join(f"table {table.name!r}, {source.name}: {s}" for s in said.values()),
+            hint=f"run: ALTER TABLE {target.as_string(session)} {', '.join(cures)};"
+            f"  or allow it: source = {{ lossy = [{names}] }}",
+        )
 
 
 def _retype(name: str, kind: str) -> str:

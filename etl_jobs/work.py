@@ -24,7 +24,7 @@ from etl_jobs.staging import create_staging, identifiers
 from etl_jobs.strategies import Step, part_of
 from etl_jobs.swap import refuse_dependents
 from etl_jobs.tables import HISTORY, Catalogue, Table
-from etl_jobs.target import check_target, columns_of, retyping
+from etl_jobs.target import check_target, columns_of, refuse_losses, retyping
 from etl_jobs.transfer import copy_rows
 from etl_jobs.warehouse import Session
 
@@ -116,6 +116,7 @@ class Work:
             new = shape.added if self.table.new_columns == "add" else shape.unknown
             known = {column: kind for column, kind in wanted.items() if column not in new}
             check_target(self.session, self.target, self.table, found=self.held, wanted=known)
+            refuse_losses(self.session, self.target, self.table, self.source, found=self.held)
 
     def _copy(
         self, header: tuple[str, ...], part: sql.Composable | None, skipped: list[Skipped], *, freeze: bool

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from etl_jobs.errors import MisconfiguredError
+from etl_jobs.names import clip
 
 _FORM = re.compile(
     r"\s*(?P<name>[^(\[]+?)\s*(?:\((?P<args>[^)]*)\))?\s*(?P<zone>with(?:out)? time zone)?\s*(?P<array>(?:\[\d*\])*)\s*"
@@ -23,7 +24,8 @@ _EXACT_IN = {
     "double precision": {"smallint", "integer", "real", "double precision"},
 }
 _NUMBERS = {"smallint", "integer", "bigint", "numeric", "real", "double precision"}
-_WITHOUT_TIME = {"date"}
+_TIME_CUT = "a part of the time would be lost"
+_FIELDS = ("year", "month", "day", "hour", "minute", "second")
 
 
 class Type(NamedTuple):
@@ -50,6 +52,8 @@ def lost(source: Type, declared: Type) -> str:
         return _lost_of_number(source, declared)
     if source.name.startswith("time"):
         return _lost_of_time(source, declared)
+    if source.name.startswith("interval") and declared.name.startswith("interval"):
+        return _lost_of_interval(source, declared)
     return ""
 
 
@@ -65,24 +69,44 @@ def _lost_of_number(source: Type, declared: Type) -> str:
 
 def _lost_of_time(source: Type, declared: Type) -> str:
     if declared.name == "date" or (declared.name.startswith("time ") and source.name.startswith("timestamp")):
-        return "a part of the time would be lost"
+        return _TIME_CUT
     if not declared.name.startswith("time"):
         return ""
     if source.name.endswith("with time zone") and declared.name.endswith("without time zone"):
         return "the time zone would be lost"
+    return _lost_of_second(source, declared)
+
+
+def _lost_of_interval(source: Type, declared: Type) -> str:
+    """Fields limit what comes after the last one they name, and nothing else."""
+    return _TIME_CUT if _last_field(source) > _last_field(declared) else _lost_of_second(source, declared)
+
+
+def _last_field(interval: Type) -> int:
+    named = [_FIELDS.index(word) for word in interval.name.split() if word in _FIELDS]
+    return named[-1] if named else len(_FIELDS) - 1
+
+
+def _lost_of_second(source: Type, declared: Type) -> str:
     return _ROUNDED if declared.args and declared.args[0] < (source.args[0] if source.args else 6) else ""
+
+
+def losses(found: Mapping[str, str], here: Mapping[str, str], *, lossy: Collection[str] = ()) -> dict[str, str]:
+    """What would be lost silently, in words, of every column of a source on its way into the types `here`."""
+    said = {}
+    for name, kind in found.items():
+        column = clip(name)
+        if column in here and column not in lossy and (what := lost(parse(kind), parse(here[column]))):
+            said[column] = f"column {column!r} is {kind} there, {here[column]} here: {what}"
+    return said
 
 
 def check_types(
     found: Mapping[str, str], declared: Mapping[str, str], *, table: str, source: str, lossy: Collection[str] = ()
 ) -> None:
     """Raise MisconfiguredError for every column that would lose something silently, but for those named `lossy`."""
-    said = []
-    for column, kind in found.items():
-        if column in declared and column not in lossy and (what := lost(parse(kind), parse(declared[column]))):
-            said.append(f"column {column!r} is {kind} there, {declared[column]} here: {what}")
-    if said:
+    if said := losses(found, declared, lossy=lossy):
         raise MisconfiguredError(
-            "\n".join(f"table {table!r}, {source}: {s}" for s in said),
+            "\n".join(f"table {table!r}, {source}: {s}" for s in said.values()),
             hint='declare a type that holds it, convert it in a query, or name it in source = { lossy = ["…"] }',
         )
