@@ -19,10 +19,11 @@ _COLUMNS = """
     WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
 _UNIQUE = """
-    SELECT array_agg(a.attname::text) FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid
-     AND a.attnum = ANY(i.indkey)
-    WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL
-    GROUP BY i.indexrelid
+    SELECT array_agg(a.attname::text), array_agg(a.attname::text) FILTER (WHERE NOT a.attnotnull), i.indimmediate
+    FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid
+     AND a.attnum = ANY((i.indkey::smallint[])[0:i.indnkeyatts - 1])
+    WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+    GROUP BY i.indexrelid, i.indimmediate
 """
 
 
@@ -96,17 +97,31 @@ def add_columns(session: Session, target: sql.Identifier, kinds: Mapping[str, st
 
 
 def _check_key(session: Session, name: str, table: Table) -> None:
-    unique = [set(columns) for (columns,) in session.execute(_UNIQUE, [name]).fetchall()]
-    if table.primary_key and set(table.primary_key) not in unique:
-        key = identifiers(table.primary_key).as_string(session)
-        raise MisconfiguredError(
-            f"table {table.name!r}: {name} exists without a primary key on ({', '.join(table.primary_key)})",
-            hint=f"run: ALTER TABLE {name} ADD PRIMARY KEY ({key});  or DROP it and let the load make it",
-        )
+    unique = session.execute(_UNIQUE, [name]).fetchall()
     if not table.primary_key and unique:
         raise MisconfiguredError(
             f"table {table.name!r}: {name} has a unique index, but the catalogue lets rows repeat",
             hint='declare the key with duplicates = "fail", or drop the table\'s primary key',
+        )
+    if not table.primary_key:
+        return
+    fitting = [(empty, immediate) for columns, empty, immediate in unique if set(columns) == set(table.primary_key)]
+    key = identifiers(table.primary_key).as_string(session)
+    if not fitting:
+        raise MisconfiguredError(
+            f"table {table.name!r}: {name} exists without a primary key on ({', '.join(table.primary_key)})",
+            hint=f"run: ALTER TABLE {name} ADD PRIMARY KEY ({key});  or DROP it and let the load make it",
+        )
+    if empty := fitting[0][0]:
+        cures = ", ".join(f"ALTER COLUMN {sql.Identifier(c).as_string(session)} SET NOT NULL" for c in empty)
+        raise MisconfiguredError(
+            f"table {table.name!r}: {name} exists with a key that may be empty: {', '.join(map(repr, empty))}",
+            hint=f"remove its rows without a key, then run: ALTER TABLE {name} {cures};",
+        )
+    if table.strategy == "append" and not any(immediate for _, immediate in fitting):
+        raise MisconfiguredError(
+            f"table {table.name!r}: {name} exists with a key that is DEFERRABLE, which append cannot go by",
+            hint=f"run: ALTER TABLE {name} DROP CONSTRAINT …, ADD PRIMARY KEY ({key});",
         )
 
 
