@@ -112,6 +112,18 @@ def test_records_become_rows_of_the_declared_columns(load: Load) -> None:
     assert asked[0].headers["Authorization"] == "Bearer s3cret"
 
 
+def test_a_record_of_nothing_but_null_is_a_row(load: Load) -> None:
+    pages = {"1": [{"v": "a"}], "2": [{"v": None}], "3": [{"v": "\\."}, {"v": ""}], "4": []}
+    load.part = 'page = { by = "number" }'
+    load.table("things", {"v": "text"})
+    with served(lambda asked: page(pages[asked.parameters["page"]])) as (url, _):
+        load.env["API"] = url
+        ended = load.load()
+
+    assert ended.status == 0, ended.stderr
+    assert query(load.dsn, "SELECT v FROM shop.things ORDER BY v") == [("",), ("\\.",), ("a",), (None,)]
+
+
 def test_a_bad_value_is_named_with_its_record(load: Load) -> None:
     with served(lambda _: page([*SEVEN, {"id": "x8", "name": "a"}])) as (url, _):
         load.env["API"] = url

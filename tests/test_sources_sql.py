@@ -57,6 +57,15 @@ def test_every_value_arrives_as_it_is(load: Load) -> None:
     assert load.run("pre").status == 0
 
 
+def test_a_row_of_nothing_but_null_is_a_row(load: Load) -> None:
+    run(load.folder, "CREATE TABLE t (v text)", "INSERT INTO t VALUES (NULL)")
+    load.table("t", {"v": "text"})
+    load.table("some", {"v": "text"}, "source.table = 't'\nrejects = { limit = 5 }")
+
+    assert [load.load(0).status, load.load(1).status] == [0, 0]
+    assert query(load.dsn, "SELECT v FROM shop.t UNION ALL SELECT v FROM shop.some") == [(None,), (None,)]
+
+
 def test_a_query_is_read_with_all_its_characters(load: Load) -> None:
     run(load.folder, "CREATE TABLE t (id integer, word text)", "INSERT INTO t VALUES (1, '100%'), (2, ':a'), (3, 'b')")
     select = "SELECT id, word FROM t WHERE word LIKE '%\\%' ESCAPE '\\' OR word = ':a' -- all\n;"

@@ -24,10 +24,13 @@ def header(columns: Iterable[str]) -> bytes:
 
 
 def lines(rows: Iterable[Sequence[Any]], arrays: Sequence[bool]) -> bytes:
-    """The rows as CSV: empty is null, everything else is told apart from it. `arrays`: which columns are arrays."""
+    """The rows as CSV: empty is null, everything else is told apart from it. `arrays`: which columns are arrays.
+
+    A row of one null is an empty line, which COPY reads as that row.
+    """
     fields = [_array_field if is_array else _field for is_array in arrays]
-    text = "\n".join(",".join([f(v) for f, v in zip(fields, row, strict=True)]) for row in rows)
-    return (text + "\n").encode("utf-8", "surrogatepass") if text else b""
+    text = [",".join([f(v) for f, v in zip(fields, row, strict=True)]) for row in rows]
+    return "\n".join([*text, ""]).encode("utf-8", "surrogatepass")
 
 
 def are_arrays(columns: Mapping[str, str]) -> list[bool]:
