@@ -11,7 +11,7 @@ from typing import Any
 
 from etl_jobs.errors import JobError, MisconfiguredError
 from etl_jobs.names import clip
-from etl_jobs.sources.files import find_files, is_pattern
+from etl_jobs.sources.files import find_files, is_pattern, matching
 
 NAMES = ("exact", "plain")
 SCHEMA = "raw"  # where the tables of a folder without a catalogue go
@@ -31,7 +31,7 @@ class Found:
 def find_tables(folder: Path, patterns: Iterable[str], *, names: str = "exact") -> list[Found]:
     """One table for every file, those of each pattern in the order of their names; a file counts once.
 
-    Hidden files are passed over. Raises ValueError for what is no pattern.
+    Hidden files are passed over, but where the pattern says the dot. Raises ValueError for what is no pattern.
     """
     found: dict[str, Found] = {}
     for pattern in patterns:
@@ -116,9 +116,6 @@ def _document(folder: Path, kind: str, patterns: Iterable[str] = ()) -> dict[str
 
 def _matching(folder: Path, pattern: str) -> Iterator[Path]:
     try:
-        for path in folder.glob(pattern):
-            hidden = any(part.startswith(".") and part != ".." for part in path.relative_to(folder).parts)
-            if not hidden and path.is_file():
-                yield path
+        yield from matching(folder, pattern)
     except NotImplementedError as error:
         raise ValueError(f"{pattern!r} is no pattern of files: {error}") from None

@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
+from etl_jobs.found import find_tables
 from etl_jobs.sources.csv import CsvSource
+from etl_jobs.sources.files import find_files
 from etl_jobs.sources.framing import TooLongError, ended, records, with_first_field, with_line_end, without_header
 from etl_jobs.tables import SourceSettings, Table
 from tests.support.jobs import Shop, query
@@ -168,6 +170,37 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_bytes("id\n".encode("utf-16") + b"x")
     with pytest.raises(DataRejectedError, match="not utf-16 text"):
         list(source(tmp_path, "b.csv", options={"encoding": "utf-16"}).blocks())
+
+
+HIDDEN = [".b.csv", "._a.csv", ".tmp/c.csv", "x/.tmp/d.csv", "x/.e.csv", "a.csv", "x/f.csv"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.csv", ["a.csv"]),
+        ("**/*.csv", ["a.csv", "x/f.csv"]),
+        ("*/*.csv", ["x/f.csv"]),
+        ("[.a]*.csv", ["a.csv"]),
+        (".*.csv", ["._a.csv", ".b.csv"]),
+        (".b.csv", [".b.csv"]),
+        (".tmp/*.csv", [".tmp/c.csv"]),
+        ("**/.tmp/*.csv", [".tmp/c.csv", "x/.tmp/d.csv"]),
+        ("**/.*.csv", ["._a.csv", ".b.csv", "x/.e.csv"]),
+        ("../in/*.csv", ["../in/a.csv"]),
+    ],
+)
+def test_a_pattern_passes_over_what_is_hidden_unless_it_says_the_dot(
+    tmp_path: Path, pattern: str, expected: list[str]
+) -> None:
+    folder = tmp_path / "in"
+    for name in HIDDEN:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("id\n1\n")
+
+    assert [str(path.relative_to(folder)) for path in find_files(folder, [pattern])] == expected
+    assert [found.file for found in find_tables(folder, [pattern])] == expected
+    assert source(folder, pattern).columns() == ("id",)
 
 
 def test_a_missing_library_is_one_line_that_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

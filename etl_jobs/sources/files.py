@@ -8,7 +8,8 @@ import hashlib
 import io
 import lzma
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, cast
 
 from etl_jobs.errors import DataRejectedError, MisconfiguredError, UnavailableError
@@ -46,9 +47,21 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
     if not is_pattern(pattern):
         return []
     try:
-        return sorted(path for path in folder.glob(pattern) if path.is_file())
+        return sorted(matching(folder, pattern))
     except (ValueError, NotImplementedError) as error:
         raise MisconfiguredError(f"{pattern!r} is no pattern of files: {error}") from error
+
+
+def matching(folder: Path, pattern: str) -> Iterator[Path]:
+    """The files that the pattern finds, in any order; hidden ones only where it says the dot, as in a shell.
+
+    Raises ValueError or NotImplementedError for what is no pattern.
+    """
+    dotted = [part for part in PurePath(pattern).parts if part.startswith(".")]
+    for path in folder.glob(pattern):
+        hidden = (part for part in path.relative_to(folder).parts if part.startswith("."))
+        if all(any(fnmatchcase(part, said) for said in dotted) for part in hidden) and path.is_file():
+            yield path
 
 
 def fingerprint_of(paths: list[Path]) -> str:
