@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.support.cli import Project
+from tests.support.ledgers import until
 
 PIPELINE = """
 [pipeline]
@@ -60,6 +63,100 @@ def test_again_runs_everything_again(tmp_path: Path) -> None:
     assert len(ran(tmp_path)) == 8
 
 
+def test_what_an_interval_was_cut_short_of_is_not_done(tmp_path: Path) -> None:
+    project = Project(tmp_path, PIPELINE)
+
+    project.run("backfill", "load", "--from", "2025-01-01", "--to", "2025-01-10", "--by", "month")
+    project.run("backfill", "load", "--from", "2025-01-01", "--to", "2025-03-31", "--by", "month", "-w", "1")
+
+    assert sorted(ran(tmp_path)) == [
+        "2025-01-01 2025-01-11", "2025-01-01 2025-02-01", "2025-02-01 2025-03-01", "2025-03-01 2025-04-01",
+    ]  # fmt: skip
+
+
+def test_an_interval_is_done_when_shorter_ones_cover_all_of_it(tmp_path: Path) -> None:
+    project = Project(tmp_path, PIPELINE)
+    project.run("backfill", "load", "--from", "2024-02-28", "--to", "2024-03-06", "--by", "day")
+    (tmp_path / "ran").unlink()
+
+    weeks = project.run("backfill", "load", "--from", "2024-02-28", "--to", "2024-03-15", "--by", "week", "-w", "1")
+
+    assert sorted(ran(tmp_path)) == ["2024-03-04 2024-03-11", "2024-03-11 2024-03-16"]
+    assert "1 of 3 intervals has succeeded before: left out (--again runs it, too)" in weeks.stderr
+
+
+def test_the_newest_outcome_of_an_interval_counts(tmp_path: Path) -> None:
+    project = Project(tmp_path, PIPELINE)
+    project.run("backfill", "load", *RANGE)
+    (tmp_path / "broken-2025-01-31").touch()
+    project.run("backfill", "load", *RANGE, "--again")
+    (tmp_path / "broken-2025-01-31").unlink()
+    (tmp_path / "ran").unlink()
+
+    ended = project.run("backfill", "load", *RANGE)
+
+    assert (ended.returncode, ran(tmp_path)) == (0, ["2025-01-31 2025-02-01"])
+
+
+def test_a_day_that_failed_since_is_missing_from_its_month(tmp_path: Path) -> None:
+    project = Project(tmp_path, PIPELINE)
+    january = ("--from", "2025-01-01", "--to", "2025-01-31", "--by")
+    project.run("backfill", "load", *january, "month")
+    (tmp_path / "broken-2025-01-15").touch()
+    project.run("backfill", "load", "--from", "2025-01-15", "--to", "2025-01-15", "--again")
+    (tmp_path / "broken-2025-01-15").unlink()
+    (tmp_path / "ran").unlink()
+
+    project.run("backfill", "load", *january, "day")
+
+    assert ran(tmp_path) == ["2025-01-15 2025-01-16"]
+
+
+def test_what_was_going_on_when_its_runner_was_killed_is_not_done(tmp_path: Path) -> None:
+    project = Project(tmp_path, PIPELINE)
+    project.run("backfill", "load", *RANGE)
+    stuck = PIPELINE.replace("run = 'test", "run = 'touch here; test ! -e slow || sleep 60; test")
+    (tmp_path / "etl.toml").write_text(stuck)
+    (tmp_path / "slow").touch()
+    killed = project.start("backfill", "load", *RANGE, "--again", "-w", "1")
+    until((tmp_path / "here").exists)
+    killed.kill()
+    killed.communicate(timeout=30)
+    (tmp_path / "slow").unlink()
+    (tmp_path / "ran").unlink()
+
+    project.run("backfill", "load", *RANGE)
+
+    assert len(ran(tmp_path)) == 4
+
+
+def test_what_succeeded_with_another_profile_is_not_done(tmp_path: Path) -> None:
+    project = Project(tmp_path, PIPELINE + "[profiles.test.pipeline]\nworkers = 2\n")
+
+    for words in (["--profile", "test"], []):
+        project.run("backfill", "load", *RANGE, *words)
+
+    assert len(ran(tmp_path)) == 8
+
+
+@pytest.mark.parametrize("words", [[], ["--one-at-a-time"]])
+def test_the_command_that_a_failed_backfill_says_runs_the_rest(tmp_path: Path, words: list[str]) -> None:
+    text = PIPELINE.replace("shell = true", 'shell = true\nenv = { WHO = "me" }', 1).replace('echo "', 'echo "$WHO ')
+    project = Project(tmp_path, text)
+    (tmp_path / "broken-2025-01-31").touch()
+    failed = project.run("backfill", "load", *RANGE, *words)
+    (said,) = re.findall(r"run the rest: etl-run (.*)", failed.stdout)
+    (tmp_path / "broken-2025-01-31").unlink()
+
+    rest = project.run(*said.split())
+
+    assert rest.returncode == 0, rest.stderr
+    assert "now says otherwise" not in rest.stderr
+    days = ["2025-01-30", "2025-01-31", "2025-02-01", "2025-02-02", "2025-02-03"]
+    assert sorted(ran(tmp_path)) == [f"me {start} {end}" for start, end in pairwise(days)]
+    assert project.run("backfill", "load", *RANGE).stdout.startswith("nothing to do")
+
+
 @pytest.mark.parametrize(("words", "days"), [([], ["2025-01-30"]), (["--newest-first"], ["2025-02-02", "2025-02-01"])])
 def test_one_at_a_time_keeps_the_order_and_stops_at_a_failure(
     tmp_path: Path, words: list[str], days: list[str]
@@ -91,6 +188,8 @@ def test_logs_and_history_know_the_intervals(tmp_path: Path) -> None:
         (["lod", *RANGE], "did you mean 'load'?"),
         (RANGE, "which job?"),
         (["load", *RANGE, "--by", "year"], "'year' is not one of"),
+        (["load", "--from", "2025-01-01", "--to", "9999-12-31"], "--to 9999-12-31: the last day can be 9998-12-31"),
+        (["load", "--from", "0001-01-01", "--to", "9998-12-31"], "more than 1,000,000 intervals"),
     ],
 )
 def test_wrong_use_ends_with_2_and_runs_nothing(tmp_path: Path, words: list[str], message: str) -> None:

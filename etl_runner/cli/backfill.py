@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import date, datetime
+from itertools import islice
 from typing import Any
 
 import click
-import msgspec
+from msgspec.structs import replace
 
 from etl_runner.cli.context import Opened, open_pipeline
-from etl_runner.cli.exclusive import IfRunning, if_running_option
+from etl_runner.cli.exclusive import IfRunning, if_running_option, note
 from etl_runner.cli.options import Number, Settings, common_options
 from etl_runner.errors import UsageError
-from etl_runner.intervals import By, intervals, over_intervals, without
+from etl_runner.intervals import (
+    LAST_DAY,
+    MOST,
+    By,
+    Covered,
+    Interval,
+    interval_of,
+    intervals,
+    jobs_in,
+    name_of,
+    over_intervals,
+    without,
+)
 from etl_runner.model import Job, Plan
-
-ALL_RUNS = 1_000_000
 
 
 class Day(click.ParamType[date]):
@@ -60,22 +72,20 @@ def backfill(
     """Run jobs once for each interval, side by side.
 
     A job finds its interval in ETL_INTERVAL_START and ETL_INTERVAL_END (not included), and is called
-    NAME@2025-01-01 in history, show and logs. Intervals that have succeeded before are left out: run the same
-    command again to finish what was interrupted or failed. JOB may be left out if there is only one.
+    NAME@2025-01-01 in history, show and logs. Intervals are left out whose days have all succeeded before: run the
+    same command again to finish what was interrupted or failed. JOB may be left out if there is only one.
     """
-    if first > last:
-        raise UsageError(f"--from {first} is after --to {last}")
     opened = open_pipeline(settings)
-    plan = opened.pipeline.plan(workers=workers)
-    spans = intervals(first, last, by=By(by))
-    if newest_first:
-        spans.reverse()
-    copies = over_intervals(_chosen(opened, plan, jobs), spans, one_at_a_time=one_at_a_time)
-    whole = msgspec.structs.replace(plan, jobs=copies)
-    left = whole if again else without(whole, _done(opened, whole))
+    whole = _whole(opened, jobs, _spans(first, last, By(by), newest_first=newest_first), one_at_a_time=one_at_a_time)
+    whole = replace(whole, workers=workers or whole.workers)
+    left = without(whole, set() if again else _done(opened, whole))
+    spans, open_spans = _count_intervals(whole), _count_intervals(left)
     if not left.jobs:
-        click.echo(f"nothing to do: all {len(spans)} intervals have succeeded before (--again runs them again)")
+        click.echo(f"nothing to do: all {spans} intervals have succeeded before (--again runs them again)")
         return 0
+    if good := spans - open_spans:
+        have, them = ("has", "it") if good == 1 else ("have", "them")
+        note(f"{good} of {spans} intervals {have} succeeded before: left out (--again runs {them}, too)", settings)
     if dry_run:
         from etl_runner.cli.plan import show_plan
 
@@ -84,6 +94,32 @@ def backfill(
     from etl_runner.cli.launch import launch
 
     return launch(opened, left, settings, if_running=if_running)
+
+
+def _spans(first: date, last: date, by: By, *, newest_first: bool) -> list[Interval]:
+    """The intervals in the order they are to run in; raises UsageError where they cannot be."""
+    if first > last:
+        raise UsageError(f"--from {first} is after --to {last}")
+    if last > LAST_DAY:
+        raise UsageError(f"--to {last}: the last day can be {LAST_DAY}")
+    spans = list(islice(intervals(first, last, by=by), MOST + 1))
+    if len(spans) > MOST:
+        raise UsageError(f"{first} to {last} by {by} are more than {MOST:,} intervals")
+    return spans[::-1] if newest_first else spans
+
+
+def _whole(opened: Opened, names: tuple[str, ...], spans: list[Interval], *, one_at_a_time: bool) -> Plan:
+    """The plan of the jobs over all intervals, done or not."""
+    plan = opened.pipeline.plan()
+    chosen = {job.name for job in _chosen(opened, plan, names)}
+    rounds = (
+        (span, tuple(job for job in jobs if job.name in chosen)) for span, jobs in jobs_in(opened.pipeline, spans)
+    )
+    return replace(plan, jobs=over_intervals(rounds, one_at_a_time=one_at_a_time))
+
+
+def _count_intervals(plan: Plan) -> int:
+    return len({interval_of(job) for job in plan.jobs})
 
 
 def _chosen(opened: Opened, plan: Plan, names: tuple[str, ...]) -> tuple[Job, ...]:
@@ -110,11 +146,21 @@ def _chosen(opened: Opened, plan: Plan, names: tuple[str, ...]) -> tuple[Job, ..
 
 
 def _done(opened: Opened, plan: Plan) -> set[str]:
-    """The jobs of the plan that have succeeded before, as far as the ledger goes back."""
+    """The jobs of the plan whose intervals are covered by intervals of theirs that have succeeded.
+
+    As far as the ledger goes back, with the plan's profile. Of each day the newest outcome counts.
+    """
+    from etl_runner.cli.retry import rest_of
     from etl_runner.ledger import LedgerReader
 
-    wanted = {job.name for job in plan.jobs}
+    covered: defaultdict[str, Covered] = defaultdict(Covered)
     with LedgerReader.open(opened.home.ledger) as reader:
-        pasts = reader.job_history("*@*", limit=ALL_RUNS, pipeline=plan.pipeline)
-    good = {past.job for past in pasts if any(end.outcome.is_good for end in past.ends)}
-    return good & wanted
+        for run in reader.runs_over_intervals(pipeline=plan.pipeline, profile=plan.profile):
+            then = reader.plan(run)
+            left, _ = rest_of(reader, run, then)
+            for job in then.jobs:
+                if span := interval_of(job):
+                    days = covered[name_of(job)]
+                    (days.remove if job.name in left else days.add)(span)
+    spans = ((job, interval_of(job)) for job in plan.jobs)
+    return {job.name for job, span in spans if span and span in covered[name_of(job)]}

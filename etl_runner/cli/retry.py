@@ -115,29 +115,37 @@ def _chosen(reader: LedgerReader, opened: Opened, settings: Settings, run: int |
 
 
 def _left_of(reader: LedgerReader, opened: Opened, number: int, origins: tuple[str, ...]) -> Left:
-    from etl_runner.events import JobFinished
     from etl_runner.hiding import params_known, revealed
-    from etl_runner.ledger.results import ended_well
+    from etl_runner.intervals import made_again
     from etl_runner.pipeline.select import downstream
     from etl_runner.report.choice import choose_jobs
-    from etl_runner.rerun import again, as_known, copies_in, differences, left_over, rerun
+    from etl_runner.rerun import again, as_known, copies_in, differences, rerun
 
     plan = reader.plan(number)
-    events = (record.event for record in reader.records(number))
-    ends = {event.job: event for event in events if isinstance(event, JobFinished)}
-    good = ended_well(opened.home, number, [job for job in plan.jobs if job.name not in ends])
+    names, good = rest_of(reader, number, plan)
     chosen = {job.name for origin in origins for job in choose_jobs(plan, origin, run=number)}
-    names = left_over(plan, ends, good=good) | downstream(plan, chosen)
+    names |= downstream(plan, chosen)
     plan, names, asked = again(reader.plan_at_start(number), reader.expansions(number), names)
     pipeline = opened.pipeline
     params = params_known(plan.params)
-    now = pipeline.plan(params={name: value for name, value in params.items() if name in pipeline.params})
-    now = as_known(now, copies_in(plan))
+    given = {name: value for name, value in params.items() if name in pipeline.params}
+    now = as_known(pipeline.plan(params=given), copies_in(plan))
+    now = replace(now, jobs=(*now.jobs, *made_again(plan, pipeline, params=given)))
     plan = revealed(plan, names, now=now)
     notes = _notes([name for name in plan.params if name not in params], good=good - names, asked=asked)
     if changed := differences(plan, names, now=now):
         notes.append(_changed(changed, number, opened))
     return Left(number, rerun(plan, names, now=now), notes)
+
+
+def rest_of(reader: LedgerReader, number: int, plan: Plan) -> tuple[set[str], set[str]]:
+    """The jobs that are left of a run with this plan; and those that ended well after it was lost."""
+    from etl_runner.ledger.results import ended_well
+    from etl_runner.rerun import left_over
+
+    ends = reader.ends(number)
+    good = ended_well(reader.home, number, [job for job in plan.jobs if job.name not in ends])
+    return left_over(plan, ends, good=good), good
 
 
 def _notes(secret: Iterable[str], *, good: set[str], asked: set[str]) -> list[str]:

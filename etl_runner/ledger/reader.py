@@ -11,7 +11,7 @@ from typing import Any, Self
 import msgspec
 
 from etl_runner.errors import LedgerError, UsageError
-from etl_runner.events import JobExpanded, Record, decode_event
+from etl_runner.events import JobExpanded, JobFinished, Record, decode_event
 from etl_runner.expanding import extended
 from etl_runner.ledger.database import connect_to_read, instant, snapshot
 from etl_runner.ledger.last_runs import LastRuns
@@ -107,6 +107,19 @@ class LedgerReader:
             )
         except (msgspec.MsgspecError, ValueError) as error:
             raise self._unreadable(run, error) from error
+
+    def ends(self, run: int) -> dict[str, JobFinished]:
+        """How the run's jobs ended, as far as they have."""
+        rows = self._rows("SELECT body FROM event WHERE run = ? AND name = 'job_finished' ORDER BY seq", run)
+        try:
+            found = (msgspec.json.decode(body, type=JobFinished) for (body,) in rows)
+            return {end.job: end for end in found}
+        except msgspec.MsgspecError as error:
+            raise self._unreadable(run, error) from error
+
+    def runs_over_intervals(self, *, pipeline: str, profile: str) -> list[int]:
+        """The runs of a pipeline, with a profile, whose jobs know the start and the end of their intervals."""
+        return [int(run) for (run,) in self._rows(_OVER_INTERVALS, pipeline, profile)]
 
     def estimates(self, plan: Plan) -> dict[str, float]:
         """What each job usually takes; one without a past takes what its template does, or is left out.
@@ -208,6 +221,10 @@ _LAST_RUN = f"""
     SELECT r.id FROM run r JOIN plan p ON p.hash = r.plan
     WHERE r.pipeline = coalesce(?, r.pipeline) AND {_PROFILE} = coalesce(?, {_PROFILE})
     ORDER BY r.id DESC LIMIT 1
+"""
+_OVER_INTERVALS = f"""
+    SELECT r.id FROM run r JOIN plan p ON p.hash = r.plan
+    WHERE r.pipeline = ? AND {_PROFILE} = ? AND instr(p.body, '"interval_end"') ORDER BY r.id
 """
 _OLDER = """
     SELECT id FROM (
