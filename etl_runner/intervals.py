@@ -11,9 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from etl_runner.model import Job, Plan
-from etl_runner.pipeline.pipeline import Pipeline
+from etl_runner.pipeline.pipeline import INTERVAL, Pipeline
 
-START, END = "interval_start", "interval_end"  # parameters; in capitals, after ETL_, variables
 LAST_DAY = date(9998, 12, 31)
 MOST = 1_000_000
 
@@ -34,7 +33,7 @@ class Interval(Struct, frozen=True, kw_only=True):
 
     @property
     def params(self) -> dict[str, str]:
-        return {START: self.start.isoformat(), END: self.end.isoformat()}
+        return dict(zip(INTERVAL, (self.start.isoformat(), self.end.isoformat()), strict=True))
 
     @property
     def env(self) -> dict[str, str]:
@@ -117,9 +116,10 @@ def over_intervals(
 
 def interval_of(job: Job) -> Interval | None:
     """The interval a job is a copy for, None if it is not."""
-    if not {START, END} <= job.params.keys():
+    if not job.params.keys() >= set(INTERVAL):
         return None
-    return Interval(start=date.fromisoformat(job.params[START]), end=date.fromisoformat(job.params[END]))
+    start, end = (date.fromisoformat(job.params[name]) for name in INTERVAL)
+    return Interval(start=start, end=end)
 
 
 def name_of(job: Job) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Project
+from tests.support.cli import Project, clean_env
 from tests.support.ledgers import until
 
 PIPELINE = """
@@ -35,6 +35,78 @@ def test_a_job_runs_once_for_each_interval_and_finds_it_in_its_environment(tmp_p
     assert ended.returncode == 0
     assert ran(tmp_path) == ["2025-01-30 2025-02-01", "2025-02-01 2025-02-03"]
     assert not (tmp_path / "other").exists()
+
+
+WORDS = """
+[pipeline]
+name = "past"
+[params]
+interval_start = "1900-01-01"
+interval_end = "tomorrow"
+[jobs.load]
+matrix = { region = ["a", "b"] }
+run = [
+    "python3", "-c", "import sys; print(*sys.argv[1:], file=open('ran', 'a'))",
+    "{interval_start}..{interval_end}", "{region}",
+]
+env = { DAY = "{interval_start}" }
+"""
+
+
+def test_a_command_has_its_interval_as_parameters_and_other_runs_their_usual_values(tmp_path: Path) -> None:
+    project = Project(tmp_path, WORDS)
+
+    backfill = project.run("backfill", "--from", "2025-01-01", "--to", "2025-01-02")
+    usual = project.run("all", "--param", "interval_end=today")
+
+    assert (backfill.returncode, usual.returncode) == (0, 0)
+    assert sorted(ran(tmp_path)) == [
+        "1900-01-01..today a", "1900-01-01..today b",
+        "2025-01-01..2025-01-02 a", "2025-01-01..2025-01-02 b", "2025-01-02..2025-01-03 a", "2025-01-02..2025-01-03 b",
+    ]  # fmt: skip
+
+
+def test_a_retry_of_a_backfill_takes_the_intervals_parameters(tmp_path: Path) -> None:
+    project = Project(
+        tmp_path, WORDS.replace("import sys;", "import os, sys; print(os.environ['DAY']); 1 / os.path.exists('cured');")
+    )
+    project.run("backfill", "--from", "2025-01-01", "--to", "2025-01-01")
+    (tmp_path / "cured").touch()
+
+    rest = project.run("retry")
+
+    assert (rest.returncode, "now says otherwise" in rest.stderr) == (0, False)
+    assert sorted(ran(tmp_path)) == ["2025-01-01..2025-01-02 a", "2025-01-01..2025-01-02 b"]
+    assert project.run("logs", "load-a@2025-01-01").stdout == "2025-01-01\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem", "cure"),
+    [
+        (
+            'run = "x ${ETL_INTERVAL_START}"',
+            "only a job of a backfill knows ETL_INTERVAL_START",
+            "write {interval_start}",
+        ),
+        ('run = "x ${ETL_INTERVAL_END:-1}"', "only a job of a backfill knows ETL_INTERVAL_END", "write {interval_end}"),
+        (
+            'run = "x"\nenv = { D = "${ETL_INTERVAL_START}" }',
+            "only a job of a backfill knows",
+            "write {interval_start}",
+        ),
+        ('run = "x {interval_end}"', "unknown parameter 'interval_end'", 'add interval_end = "…" to [params]'),
+        ('run = "x {interval}"', "unknown parameter 'interval'", "{interval_start} and {interval_end} are"),
+        ('run = "x"\nmatrix = { interval_start = ["1"] }', "a backfill gives 'interval_start'", "rename it"),
+    ],
+)
+def test_the_interval_where_it_cannot_be_known_is_refused_with_the_cure(
+    tmp_path: Path, line: str, problem: str, cure: str
+) -> None:
+    ended = Project(tmp_path, f"[jobs.load]\n{line}\n").run("check", env=clean_env(ETL_INTERVAL_START="2025-01-01"))
+
+    assert ended.returncode == 2
+    assert problem in ended.stdout + ended.stderr
+    assert cure in ended.stdout + ended.stderr
 
 
 def test_run_again_it_does_what_is_left_and_then_nothing(tmp_path: Path) -> None:

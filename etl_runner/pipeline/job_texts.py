@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from etl_runner.pipeline.file import File, JobTable
 from etl_runner.pipeline.matrix import RunCommand
-from etl_runner.pipeline.pipeline import Environment, Texts, texts
+from etl_runner.pipeline.pipeline import INTERVAL, Environment, Texts, texts
 from etl_runner.pipeline.positions import Path
 from etl_runner.pipeline.source import Source
 from etl_runner.pipeline.text import (
@@ -28,6 +28,7 @@ Where = Callable[[str], Path]
 WHILE_RUNNING = frozenset(
     f"ETL_{name}" for name in ("RUN_ID", "JOB", "PHASE", "ATTEMPT", "PROFILE", "DEADLINE", "OUTPUT", "RUN_DIR")
 )
+_OF_INTERVALS = {f"ETL_{name.upper()}": name for name in INTERVAL}
 
 
 class Surroundings:
@@ -132,10 +133,13 @@ class TextReader:
     def _check_holes(self, path: Path, pieces: Pieces, known: Sequence[str], given: Environment) -> None:
         for param in params_in(pieces):
             if param not in known:
-                cure = did_you_mean(param, known) or f"add {param} to [params] or matrix; a literal brace is '{{{{'"
+                cure = did_you_mean(param, known) or _unknown_cure(param)
                 self.source.add(path, f"unknown parameter {param!r}", cure, token=f"{{{param}}}")
+        for variable in sorted(_variables(pieces) & _OF_INTERVALS.keys()):
+            cure = f"write {{{_OF_INTERVALS[variable]}}}, with its value for other runs in [params]"
+            self.source.add(path, f"only a job of a backfill knows {variable}", cure, token=f"${{{variable}")
         for variable in vars_in(pieces):
-            if given.get(variable) is None:
+            if given.get(variable) is None and variable not in _OF_INTERVALS:
                 cure = self._unset_cure(variable)
                 self.source.add(path, f"{variable} is not set", cure, token=f"${{{variable}}}")
 
@@ -177,6 +181,14 @@ class TextReader:
         if variable in WHILE_RUNNING or (variable == "DATABASE_URL" and self.spec.pipeline.warehouse):
             return "only the running job knows it: set shell = true, or read it in the job"
         return f"set it, or write ${{{variable}:-default}}"
+
+
+def _unknown_cure(param: str) -> str:
+    if param in INTERVAL:
+        return f'add {param} = "…" to [params], for other runs than a backfill'
+    if param == "interval":
+        return " and ".join(f"{{{name}}}" for name in INTERVAL) + " are a backfill's; their usual values go to [params]"
+    return f"add {param} to [params] or matrix; a literal brace is '{{{{'"
 
 
 def _variables(pieces: Pieces) -> set[str]:

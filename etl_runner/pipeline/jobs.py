@@ -19,7 +19,7 @@ from etl_runner.pipeline.matrix import (
     combinations,
     matrix_values,
 )
-from etl_runner.pipeline.pipeline import Template, words_of
+from etl_runner.pipeline.pipeline import INTERVAL, Template, words_of
 from etl_runner.pipeline.positions import Path
 from etl_runner.pipeline.source import Source
 from etl_runner.pipeline.words import did_you_mean
@@ -78,6 +78,8 @@ class JobReader:
         check_word(self.source, path, key)
         if key in self.spec.params:
             self.source.add(path, f"{key!r} is also one of [params]", "rename one of them", on_key=True)
+        if key in INTERVAL:
+            self.source.add(path, f"a backfill gives {key!r}", "rename it", on_key=True)
         try:
             return matrix_values(values, run_command=self.around.run_command)
         except MatrixError as error:
