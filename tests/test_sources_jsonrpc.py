@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,70 @@ def test_what_another_try_cannot_cure_is_said(load: Load, settings: str, passwor
     assert said in ended.stderr
 
 
+def answering(*pages: object, fields: object = None, **more: object) -> Callable[[Asked], Answer]:
+    """An ERP whose first, second, … page is this."""
+    left = list(pages)
+
+    def answer(asked: Asked) -> Answer:
+        call = json.loads(asked.body)
+        match call["params"]["args"]:
+            case [_, _, _, _, "fields_get", *_]:
+                result = fields or {"id": {}, "name": {}}
+            case [_, _, _, _, "search_read", *_]:
+                return page({"id": call["id"], "result": left.pop(0), **more})
+            case _:
+                result = 1
+        return page({"id": call["id"], "result": result, **more})
+
+    return answer
+
+
+NO_PAGES = {
+    "null at once": ([None], 75, "x failed: no records but null"),
+    "null later": ([[{"id": 1, "name": "a"}], None], 75, "x failed after 1 rows (8 bytes) were read: no records but"),
+    "an object": ([{"id": 1}], 65, """x failed: no list of records: {'id': 1}"""),
+    "numbers": ([[1, 2]], 65, "x failed: no list of records: [1, 2]"),
+    "without id": ([[{"name": "a"}]], 65, "x failed: no list of records: [{'name': 'a'}]"),
+    "id of false": ([[{"id": False, "name": "a"}]], 65, "x failed: no list of records"),
+}
+
+
+@pytest.mark.parametrize("case", NO_PAGES)
+def test_what_is_no_page_of_records_is_not_the_end_of_them(load: Load, case: str) -> None:
+    pages, status, said = NO_PAGES[case]
+    load.table("x", {"id": "integer", "name": "text"})
+    with served(answering(*pages)) as (url, _):
+        load.env["ERP"] = url
+        ended = load.load()
+
+    assert (ended.status, said in ended.stderr, "Traceback" in ended.stderr) == (status, True, False), ended.stderr
+    assert rows(load.dsn, "shop", "x") == []
+
+
+def test_an_error_of_null_is_none(load: Load) -> None:
+    load.table("x", {"id": "integer", "name": "text"})
+    with served(answering([{"id": 1, "name": "a"}], [], error=None)) as (url, _):
+        load.env["ERP"] = url
+        ended = load.load()
+
+    assert ended.status == 0, ended.stderr
+    assert rows(load.dsn, "shop", "x") == [(1, "a")]
+
+
+def test_an_answer_to_another_question_is_none(load: Load) -> None:
+    load.table("x", {"id": "integer", "name": "text"})
+    with served(lambda _: page({"id": 999, "result": 1})) as (url, _):
+        load.env["ERP"] = url
+        ended = load.load()
+
+    assert ended.status == 75
+    assert "x failed: it answered question 999, not 1" in ended.stderr
+
+
 ANSWERS: dict[str, tuple[object, int, str]] = {
     "no json-rpc": ({"hello": 1}, 65, "does not speak JSON-RPC"),
+    "nothing": ({"error": None}, 65, "does not speak JSON-RPC"),
+    "fields of null": ({"result": [1]}, 65, "no description of the fields: [1]"),
     "rights": ({"error": {"data": {"name": "odoo.exceptions.AccessError", "message": "no\nway"}}}, 78, "no way"),
     "passing": ({"error": {"data": {"name": "psycopg2.errors.SerializationFailure", "message": "retry"}}}, 75, "retry"),
     "other": ({"error": {"message": "what?"}}, 65, "what?"),

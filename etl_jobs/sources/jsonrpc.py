@@ -40,7 +40,9 @@ class Erp:
 
     def fields(self, model: str) -> dict[str, Any]:
         """The model's fields by name."""
-        described: dict[str, Any] = self.execute(model, "fields_get", [], attributes=["type"])
+        described = self.execute(model, "fields_get", [], attributes=["type"])
+        if not isinstance(described, dict):
+            raise DataRejectedError(self._client.failed(f"no description of the fields: {shown(str(described))}"))
         return described
 
     def pages(
@@ -58,31 +60,48 @@ class Erp:
         Ordered by id, every page begins after the last id: what is deleted meanwhile shifts nothing.
         With another order, by offset.
         """
-        asked = {"fields": list(dict.fromkeys(["id", *fields])), "order": order, "limit": size, "offset": 0}
+        asked: dict[str, Any] = {
+            "fields": list(dict.fromkeys(["id", *fields])),
+            "order": order,
+            "limit": size,
+            "offset": 0,
+        }
         asked |= {"context": dict(context)} if context else {}
-        where, read, last = list(domain), 0, 0
-        while page := self.execute(model, "search_read", [where], **asked):
+        where, before = list(domain), [0]
+        while page := self._page(model, where, asked):
+            ids = [record["id"] for record in page]
+            if ids == before or (order == "id" and ids[0] <= before[-1]):
+                raise DataRejectedError(self._client.failed("the next page repeats the one before"))
+            if order == "id" and ids != sorted(ids):
+                raise DataRejectedError(self._client.failed("the records are not in the order of id"))
             yield page
-            read += len(page)
-            if order != "id":
-                asked["offset"] = read
-                continue
-            before, last = last, page[-1]["id"]
-            if last <= before:
-                raise DataRejectedError(
-                    f"the source {self._client.name}, {model}: the page after {read} records repeats"
-                )
-            where = [*domain, ["id", ">", last]]
+            before = ids
+            if order == "id":
+                where = [*domain, ["id", ">", ids[-1]]]
+            else:
+                asked["offset"] += len(ids)
+
+    def _page(self, model: str, domain: Sequence[Any], asked: Mapping[str, Any]) -> list[Record]:
+        """What `search_read` answers, found to be records with ids."""
+        page = self.execute(model, "search_read", [domain], **asked)
+        if page is None:
+            raise UnavailableError(self._client.failed("no records but null"), hint="the table is as it was")
+        if not isinstance(page, list) or not all(isinstance(r, dict) and _is_id(r.get("id")) for r in page):
+            raise DataRejectedError(self._client.failed(f"no list of records: {shown(str(page))}"))
+        return page
 
     def _call(self, service: str, method: str, arguments: Sequence[Any]) -> Any:
         self._calls += 1
         parameters = {"service": service, "method": method, "args": arguments}
         asked = {"jsonrpc": "2.0", "method": "call", "params": parameters, "id": self._calls}
         answer = self._client.document(self._client.post(self._url, asked))
-        if not isinstance(answer, dict) or not answer.keys() & {"result", "error"}:
-            raise DataRejectedError(f"the source {self._client.name} does not speak JSON-RPC: {shown(str(answer))}")
-        if "error" in answer:
+        if isinstance(answer, dict) and answer.get("error") is not None:
             raise self._failed(answer["error"])
+        if not isinstance(answer, dict) or "result" not in answer:
+            raise DataRejectedError(f"the source {self._client.name} does not speak JSON-RPC: {shown(str(answer))}")
+        if (answered := answer.get("id", self._calls)) != self._calls:
+            other = f"it answered question {answered}, not {self._calls}"
+            raise UnavailableError(self._client.failed(other), hint="the table is as it was")
         return answer["result"]
 
     def _failed(self, error: Any) -> JobError:
@@ -95,6 +114,10 @@ class Erp:
         if name.endswith("OperationalError") and "does not exist" in said:
             return MisconfiguredError(message, hint=f"is {self._database!r} the database's name?")
         return UnavailableError(message) if name.endswith(_PASSING) else DataRejectedError(message)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 class JsonRpcSource(RecordSource):
