@@ -64,8 +64,7 @@ WITH names AS (
     UNION ALL SELECT 19, false, format('ALTER TABLE %%s %%s', beside, add_it) FROM constraints WHERE contype = 'f' AND confrelid <> conrelid
     UNION ALL SELECT 20, true, format('ALTER TABLE %%s %%s', name, add_it) FROM constraints WHERE contype = 'f' AND confrelid = conrelid
     -- what is said about them
-    UNION ALL SELECT 21, true, format('COMMENT ON TABLE %%s IS %%L', name, obj_description(oid, 'pg_class'))
-    FROM old WHERE obj_description(oid, 'pg_class') IS NOT NULL
+    UNION ALL SELECT 21, true, format('COMMENT ON TABLE %%s IS %%L', name, obj_description(oid, 'pg_class')) FROM old
     UNION ALL SELECT 21, true, format('COMMENT ON CONSTRAINT %%I ON %%s IS %%L', conname, name, obj_description(oid, 'pg_constraint'))
     FROM constraints WHERE obj_description(oid, 'pg_constraint') IS NOT NULL
     UNION ALL SELECT 21, true, format('COMMENT ON INDEX %%I.%%I IS %%L', nspname, relname, obj_description(indexrelid, 'pg_class'))

@@ -7,12 +7,15 @@ import os
 from psycopg import sql
 
 from etl_jobs.command import arguments, catalogue_of, run
+from etl_jobs.owned import exists, is_staging
 from etl_jobs.records import target_name
 from etl_jobs.tables import Catalogue
 from etl_jobs.warehouse import Session, connect, prepare, try_lock, unlock
 from etl_runner.job import report
 
 _STEPS = {"1": "staging", "2": "vacuum", "staging": "staging", "vacuum": "vacuum"}
+
+_SHOWN = 10
 
 
 def main() -> None:
@@ -24,32 +27,42 @@ def main() -> None:
     with connect() as session:
         prepare(session, catalogue.schema, catalogue.staging_schema)
         if _STEPS[options.step] == "staging":
-            dropped, expired = drop_staging(session, catalogue), expire_records(session, days=options.keep_days)
+            dropped, left = drop_staging(session, catalogue)
+            expired = expire_records(session, days=options.keep_days)
             report(dropped=dropped, expired=expired)
             print(f"{dropped} staging tables of killed loads dropped, {expired} old load records removed")
+            if left:
+                shown = ", ".join(left[:_SHOWN]) + (f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else "")
+                print(f"left alone in {catalogue.staging_schema}, as no load has made them: {shown}")
         else:
             vacuumed = vacuum(session, catalogue, run_id=os.environ.get("ETL_RUN_ID"))
             report(vacuumed=vacuumed)
             print(f"{vacuumed} tables vacuumed and analyzed")
 
 
-def drop_staging(session: Session, catalogue: Catalogue) -> int:
-    """Drop the staging tables nobody is loading into; a living load holds its target's lock."""
-    dropped = 0
+def drop_staging(session: Session, catalogue: Catalogue) -> tuple[int, list[str]]:
+    """Drop the staging tables nobody is loading into; a living load holds its target's lock.
+
+    Returns how many, and the names of tables that no load has made.
+    """
+    dropped, others = 0, []
     names = session.execute(
-        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'",
+        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r' ORDER BY 1",
         [sql.Identifier(catalogue.staging_schema).as_string(session)],
     ).fetchall()
     for (name,) in names:
+        staging = sql.Identifier(catalogue.staging_schema, name)
         lock = f"{catalogue.schema}.{name}"
         if try_lock(session, lock):
             try:
-                staging = sql.Identifier(catalogue.staging_schema, name)
-                session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staging))
-                dropped += 1
+                if is_staging(session, staging):
+                    session.execute(sql.SQL("DROP TABLE {}").format(staging))
+                    dropped += 1
+                elif exists(session, staging):
+                    others.append(name)
             finally:
                 unlock(session, lock)
-    return dropped
+    return dropped, others
 
 
 def expire_records(session: Session, *, days: int) -> int:

@@ -80,10 +80,6 @@ def check_table(entries: Entries, table: Table, tables: tuple[Table, ...]) -> No
 
 def _check_rejects(entries: Entries, where: str, table: Table, tables: tuple[Table, ...]) -> None:
     name = table.rejects_name
-    if len(name.encode()) > LONGEST_NAME:
-        entries.problems.append(
-            f"{where}: rejects: {name!r} is longer than PostgreSQL's {LONGEST_NAME} bytes for a name"
-        )
     if any(t.name == name for t in tables):
         entries.problems.append(f"{where}: rejects: {name!r} is a table of its own")
 

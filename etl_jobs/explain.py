@@ -11,13 +11,14 @@ from psycopg import sql
 
 from etl_jobs.checks import Found, count_problems
 from etl_jobs.infer import infer
+from etl_jobs.owned import refuse_others
 from etl_jobs.places import Places
 from etl_jobs.records import cached_load, declaration, watermark_less_lag
 from etl_jobs.shape import Shape, pinned_columns, shape_of
 from etl_jobs.sources import open_source, types_of
 from etl_jobs.staging import check_header, copy_statement, create_staging
 from etl_jobs.strategies import change_target, part_of
-from etl_jobs.swap import refuse_dependents
+from etl_jobs.swap import moving, refuse_dependents
 from etl_jobs.tables import Catalogue, Table
 from etl_jobs.target import columns_of, create_target
 from etl_jobs.warehouse import Session
@@ -27,7 +28,7 @@ _SWAP = (
     "-- staging gets the target's defaults, constraints, indexes, comments, grants, owner; then, for a moment:\n"
     "LOCK TABLE {target} IN ACCESS EXCLUSIVE MODE;\n"
     "DROP TABLE {target};\n"
-    "ALTER TABLE {staging} SET SCHEMA {schema};\n"
+    "{moving};\n"
     "-- views on it are given their queries again"
 )
 
@@ -37,6 +38,7 @@ def explain(session: Session, catalogue: Catalogue, table: Table, *, full: bool)
 
     Raises what the load itself would raise before it reads any rows.
     """
+    refuse_others(session, catalogue, table)
     source = open_source(catalogue, table)
     held = columns_of(session, sql.Identifier(catalogue.schema, table.name))
     header = check_header(source, table, pinned=pinned_columns(table, held))
@@ -117,8 +119,8 @@ def _apply(work: Work, shape: Shape, *, since: str | None) -> list[str]:
     if not work.held:
         create_target(script.session, work.target, work.table)
     if work.beside:
-        names = {"target": work.target, "staging": work.staging, "schema": sql.Identifier(work.catalogue.schema)}
-        script.lines.append(sql.SQL(_SWAP).format(**names).as_string(work.session))
+        moved = sql.SQL(";\n").join(moving(work.catalogue, work.table.name))
+        script.lines.append(sql.SQL(_SWAP).format(target=work.target, moving=moved).as_string(work.session))
     else:
         if shape.added:
             script.say(f"just before: ALTER TABLE … ADD COLUMN {', '.join(shape.added)}")

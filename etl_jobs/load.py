@@ -13,6 +13,7 @@ from etl_jobs.appending import forget_batches
 from etl_jobs.changes import Changed
 from etl_jobs.checks import Found
 from etl_jobs.checksums import whole
+from etl_jobs.owned import refuse_others
 from etl_jobs.records import (
     RECORDED,
     Attempt,
@@ -54,6 +55,7 @@ def load_table(
     prepare(session, catalogue.schema, catalogue.staging_schema)
     name = target_name(catalogue, table)
     with locked(session, name, wait=wait):
+        refuse_others(session, catalogue, table)
         work = Work(
             session=session,
             catalogue=catalogue,
@@ -134,7 +136,8 @@ class _Load:
             move_watermark(session, work.name, table, found)
             loaded = _loaded(staged, found, changed)
             anew = work.full or table.strategy not in _GROWING
-            keep_rejected(session, work.rejects, staged.rejected, attempt=self.attempt, anew=anew)
+            if table.reject_limit or not work.catalogue.lists(table.rejects_name):
+                keep_rejected(session, work.rejects, staged.rejected, attempt=self.attempt, anew=anew)
             values = self._record_values(loaded, found, held=self._held(staged, found, changed), since=staged.since)
             number = write_record(session, self.attempt, values)
             session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(work.staging))

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import md5
 
 LONGEST_NAME = 63
 
 
 def clip(name: str) -> str:
     """The name as the server cuts it: never within a character."""
-    return name.encode()[:LONGEST_NAME].decode(errors="ignore")
+    return _cut(name, LONGEST_NAME)
+
+
+def derived(name: str, *, before: str = "", after: str = "") -> str:
+    """A name made of another one. Where it does not fit, the other one is cut and told apart by a hash of all of it."""
+    whole = f"{before}{name}{after}"
+    if len(whole.encode()) <= LONGEST_NAME:
+        return whole
+    mark = f"~{md5(name.encode()).hexdigest()[:8]}"
+    room = LONGEST_NAME - len(f"{before}{mark}{after}".encode())
+    return f"{before}{_cut(name, room)}{mark}{after}"
+
+
+def _cut(name: str, room: int) -> str:
+    return name.encode()[:room].decode(errors="ignore")
 
 
 def collisions(names: Iterable[str]) -> list[str]:

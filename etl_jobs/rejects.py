@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from etl_jobs.checks import HIDDEN, checked
 from etl_jobs.complaints import Skipped
 from etl_jobs.errors import DataRejectedError
+from etl_jobs.owned import is_rejects
 from etl_jobs.places import Places, records_at
 from etl_jobs.records import Attempt
 from etl_jobs.rules import ROW_PLACE, Rule, rules_of
@@ -149,8 +150,7 @@ def keep_rejected(
     session: Session, name: sql.Identifier, rejected: Sequence[Rejected], *, attempt: Attempt, anew: bool
 ) -> None:
     """Write them down in the transaction of the load, `anew` instead of those of earlier loads. Each is there once."""
-    there = session.execute("SELECT to_regclass(%s) IS NOT NULL", [name.as_string(session)]).fetchone()
-    if not rejected and not (there and there[0]):
+    if not rejected and not is_rejects(session, name):
         return
     session.execute(sql.SQL(_CREATE).format(name))
     if anew:

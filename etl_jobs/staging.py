@@ -13,6 +13,7 @@ from psycopg import sql
 from etl_jobs.complaints import Skipped, complaint_of, noting
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.names import clip, collisions
+from etl_jobs.owned import STAGING
 from etl_jobs.screening import screen, without
 from etl_jobs.sources import Source
 from etl_jobs.tables import Table
@@ -49,8 +50,11 @@ def create_staging(
     session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staging))
     create = sql.SQL("CREATE {} TABLE {} ({}) WITH (autovacuum_enabled = false)")
     kind = sql.SQL("" if logged else "UNLOGGED")
+    mark = sql.SQL("COMMENT ON TABLE {} IS {}").format(staging, sql.Literal(STAGING))
     try:
-        session.execute(create.format(kind, staging, definitions({c: table.columns[c] for c in names})))
+        with session.transaction():
+            session.execute(create.format(kind, staging, definitions({c: table.columns[c] for c in names})))
+            session.execute(mark)
     except (psycopg.errors.UndefinedObject, psycopg.errors.SyntaxError, psycopg.errors.DataError) as error:
         raise MisconfiguredError(f"table {table.name!r}: {error.diag.message_primary}") from error
 

@@ -70,7 +70,7 @@ def _change(session: Session, step: Step) -> Changed:
         forget_batches(session, step.name)
         remember_batch(session, step.name, step.batch)
     if step.beside:
-        return swap(session, change, schema=step.catalogue.schema, patience=step.patience)
+        return swap(session, change, catalogue=step.catalogue, name=table.name, patience=step.patience)
     match table.strategy:
         case "scd2":
             return keep_history(session, change)

@@ -10,6 +10,8 @@ from psycopg import sql
 
 from etl_jobs.changes import Change, Changed
 from etl_jobs.errors import MisconfiguredError, UnavailableError
+from etl_jobs.names import derived
+from etl_jobs.tables import Catalogue
 from etl_jobs.warehouse import Session, lock_alone
 
 _CARRY = Path(__file__).with_name("carry.sql")
@@ -37,8 +39,8 @@ def refuse_dependents(session: Session, target: sql.Identifier) -> None:
         )
 
 
-def swap(session: Session, change: Change, *, schema: str, patience: float) -> Changed:
-    """Put staging in the target's place in `schema`, inside the caller's transaction. Staging must be a logged table.
+def swap(session: Session, change: Change, *, catalogue: Catalogue, name: str, patience: float) -> Changed:
+    """Put staging in the target's place, inside the caller's transaction. Staging must be a logged table.
 
     Owner, grants, comments, options, defaults, constraints, indexes and statistics objects are carried over. Views stay
     what they are and look at the new table: they are given an empty query for a moment, in which nobody can see them.
@@ -53,10 +55,26 @@ def swap(session: Session, change: Change, *, schema: str, patience: float) -> C
     views = _have_alone(session, change.target, patience=patience)
     _run(session, [view.let_go for view in views])
     session.execute(sql.SQL("DROP TABLE {}").format(change.target))
-    session.execute(sql.SQL("ALTER TABLE {} SET SCHEMA {}").format(change.staging, sql.Identifier(schema)))
+    for statement in moving(catalogue, name):
+        session.execute(statement)
     _run(session, [statement for _, late, statement in statements if late])
     _run(session, [view.take_up for view in reversed(views)])
     return changed
+
+
+def moving(catalogue: Catalogue, name: str) -> list[sql.Composed]:
+    """The statements that take the table from staging into the catalogue's schema, where there is none of this name.
+
+    It is called otherwise on the way: only with a new name it gets a free one for the type of arrays of its rows. That
+    is the table's own with a "_" before it, and may be another table's.
+    """
+    way = derived(name, before="moving ")
+    steps = [
+        (sql.Identifier(catalogue.staging_schema, name), "RENAME TO", way),
+        (sql.Identifier(catalogue.staging_schema, way), "SET SCHEMA", catalogue.schema),
+        (sql.Identifier(catalogue.schema, way), "RENAME TO", name),
+    ]
+    return [sql.SQL("ALTER TABLE {} {} {}").format(at, sql.SQL(what), sql.Identifier(to)) for at, what, to in steps]
 
 
 def _have_alone(session: Session, target: sql.Identifier, *, patience: float) -> list[_View]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from etl_jobs.entries import guess
 from etl_jobs.errors import MisconfiguredError
+from etl_jobs.names import derived
 
 HISTORY = {"valid_from": "timestamptz", "valid_to": "timestamptz", "is_current": "boolean"}  # columns of an scd2 target
 
@@ -93,7 +94,7 @@ class Table:
     @property
     def rejects_name(self) -> str:
         """The table beside the target that keeps the rows that were not loaded."""
-        return f"{self.name}__rejects"
+        return derived(self.name, after="__rejects")
 
     @property
     def primary_key(self) -> tuple[str, ...]:
@@ -130,11 +131,15 @@ class Catalogue:
 
     @property
     def staging_schema(self) -> str:
-        return f"{self.schema}_staging"
+        return derived(self.schema, after="_staging")
 
     @property
     def mart_schema(self) -> str:
-        return f"{self.schema}_mart"
+        return derived(self.schema, after="_mart")
+
+    def lists(self, name: str) -> bool:
+        """One of its tables is called so."""
+        return any(table.name == name for table in self.tables)
 
     def table(self, number: int) -> Table:
         """The table with this `--id`."""

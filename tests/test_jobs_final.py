@@ -10,6 +10,7 @@ import pytest
 
 from etl_jobs.catalogue import PACKAGED, read_catalogue
 from etl_jobs.load import load_table
+from etl_jobs.owned import STAGING
 from etl_jobs.records import Attempt, Loaded
 from etl_jobs.warehouse import connect
 from tests.support.jobs import Ended, Shop, query, run_job, start_job, state
@@ -130,7 +131,9 @@ def test_reading_the_sources_again_finds_them_in_the_warehouse(loaded: str) -> N
 
 
 def test_cleanup_drops_leftovers_but_not_what_is_in_use(loaded: str) -> None:
-    query(loaded, "CREATE TABLE erp_staging.partner (id integer); CREATE TABLE erp_staging.product (id integer)")
+    for name in ("partner", "product"):
+        query(loaded, f"CREATE TABLE erp_staging.{name} (id integer)")
+        query(loaded, f"COMMENT ON TABLE erp_staging.{name} IS '{STAGING}'")
     holder = start_job(loaded, "table", "--id", 14, "--scale", "50")
     try:
         while not query(loaded, "SELECT 1 FROM pg_stat_progress_copy WHERE tuples_processed > 0"):
