@@ -72,7 +72,7 @@ def screen(
     """
     found: list[Skipped] = []
     spent = 0
-    for one, lost in _bad_records(_Judge(session, statement, end_mark=end_mark), source):
+    for one, lost in _bad_records(_Judge(session, statement, end_mark=end_mark, secret=secret), source):
         spent += lost
         if limit and spent > limit:
             raise DataRejectedError(
@@ -88,7 +88,7 @@ def _told(one: Skipped, secret: Container[str]) -> str:
     if one.column is None:
         return f": {one.said}"
     if one.column in secret:
-        return f", column {one.column!r}: the value does not fit the column's type"
+        return f", column {one.column!r}: {one.said}"
     return f", column {one.column!r}, value {one.value!r}: {one.said}"
 
 
@@ -124,8 +124,8 @@ def _skipped(text: bytes, complaint: Complaint, *, number: int, line: int) -> Sk
 class _Judge:
     """Asks the server about records. `head` is a header line with the line end of the source."""
 
-    def __init__(self, session: Session, statement: sql.Composed, *, end_mark: bool) -> None:
-        self._session, self._statement, self._end_mark = session, statement, end_mark
+    def __init__(self, session: Session, statement: sql.Composed, *, end_mark: bool, secret: Container[str]) -> None:
+        self._session, self._statement, self._end_mark, self._secret = session, statement, end_mark, secret
         self._size = _MOST  # how many records are asked about at once
         self.head = b""
 
@@ -147,12 +147,12 @@ class _Judge:
 
     def _complaint(self, texts: Sequence[bytes]) -> Complaint | None:
         if self._end_mark and any(_END_MARK.search(text) for text in texts):
-            return Complaint(line=None, column=None, value=None, said=_ENDS_THE_DATA, too_many=False)
+            return Complaint(line=None, column=None, value=None, said=_ENDS_THE_DATA)
         try:
             with self._session.transaction(), self._session.cursor().copy(self._statement) as copy:
                 copy.write(b"".join((self.head, *texts)))
         except (psycopg.DataError, psycopg.IntegrityError) as error:
-            return complaint_of(error)
+            return complaint_of(error, self._secret)
         return None
 
 

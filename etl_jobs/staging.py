@@ -10,7 +10,7 @@ from functools import partial
 import psycopg
 from psycopg import sql
 
-from etl_jobs.complaints import Skipped, complaint_of, noting
+from etl_jobs.complaints import Skipped, UnclearError, complaint_of, noting
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.names import clip, collisions
 from etl_jobs.owned import STAGING
@@ -109,10 +109,10 @@ def copy_into(
     copying = partial(copy_statement, session, target, source, columns)
     blocks = source.blocks() if server_version(session) >= 18 else without_end_mark(source)
     try:
-        watched = contextlib.nullcontext() if skipped is None else noting(session, skipped)
+        watched = contextlib.nullcontext() if skipped is None else noting(session, skipped, columns)
         with emptied(session, target), watched:
             return send(session, copying(part=part, freeze=freeze, skips=skipped is not None, limit=limit), blocks)
-    except EndMarkError:
+    except (EndMarkError, UnclearError):
         if skipped is None:
             raise
     except _BAD_RECORD as error:
@@ -200,7 +200,7 @@ def without_end_mark(source: Source) -> Iterator[bytes]:
 
 def bad_value(source: Source, error: psycopg.Error, *, secret: Container[str] = ()) -> DataRejectedError:
     """What COPY said about a record, in terms of the file: PostgreSQL counts the line a record ends on."""
-    found = complaint_of(error)
+    found = complaint_of(error, secret)
     if found.line is None:
         return DataRejectedError(f"{source.name}: {found.said}")
     where, said = source.place(line=found.line), found.said
@@ -208,7 +208,7 @@ def bad_value(source: Source, error: psycopg.Error, *, secret: Container[str] = 
         return DataRejectedError(f"{where}: {said}")
     if found.too_many:
         said = "and too many before it do not fit their types: more than the limit of rejects"
-    if found.column in secret:
-        return DataRejectedError(f"{where}, column {found.column!r}: the value does not fit the column's type")
+    if found.hidden:
+        return DataRejectedError(f"{where}, column {found.column!r}: {said}")
     shown = "null" if found.value is None else repr(found.value)
     return DataRejectedError(f"{where}, column {found.column!r}, value {shown}: {said}")

@@ -69,6 +69,8 @@ def connect(env: Mapping[str, str] = os.environ) -> Iterator[Session]:
         session.execute(_ROOM)
         with contextlib.suppress(psycopg.Error):  # not every platform can watch its clients
             session.execute("SET client_connection_check_interval = 1000")
+        with contextlib.suppress(psycopg.errors.InsufficientPrivilege):  # for what COPY says to be understood
+            session.execute("SET lc_messages = 'C'")
         yield session
 
 
