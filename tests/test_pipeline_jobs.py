@@ -251,6 +251,15 @@ def test_a_matrix_command_that_fails_is_a_problem() -> None:
     ]
 
 
+@pytest.mark.parametrize("matrix", ["{ command = 'ls' }", '["a\\u0000b"]'])
+def test_a_value_with_a_nul_is_a_problem_of_the_matrix(matrix: str) -> None:
+    text = f"[jobs.a]\nrun = 'x {{id}}'\nmatrix.id = {matrix}\n"
+
+    found = problems_of(text, run_command=lambda _: "fine\nin\0between\n")
+
+    assert [problem.partition("jobs.a.matrix")[2] for problem in found] == [".id: no text can hold a NUL character"]
+
+
 def test_parameters_have_defaults_and_can_be_given() -> None:
     pipeline = read("[params]\nday = '2026-01-01'\nn = 3\n[jobs.a]\nrun = 'x {day} {n}'\n")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cli import Project
+from tests.support.cli import Project, clean_env
 from tests.support.files import problems_of
 from tests.support.ledgers import until
 
@@ -193,9 +193,9 @@ def test_a_job_run_by_its_value_can_be_retried(project: Project) -> None:
     ("written", "reason"),
     [
         ("", "table from find: it wrote no 'tables' to its ETL_OUTPUT"),
-        ('{"tables": [1.5]}', "table from find: expected a list of texts and whole numbers, got '1.5'"),
-        ('{"tables": [true]}', "table from find: expected a list of texts and whole numbers, got 'True'"),
-        ('{"tables": {"a": 1}}', "table from find: expected a list of texts and whole numbers, got \"{'a': 1}\""),
+        ('{"tables": [1.5]}', "table from find: 1.5 is no text or whole number"),
+        ('{"tables": [true]}', "table from find: true is no text or whole number"),
+        ('{"tables": {"a": 1}}', 'table from find: {"a": 1} is no text or whole number'),
         ('{"tables": ["a", ""]}', "table from find: a value is empty"),
         ('{"tables": ["a/b", "a?b"]}', "a/b and a?b give the same name 'load-a_b'"),
         ('{"tables": ["\\\\u0000"]}', "table from find: no text can hold a NUL character"),
@@ -230,6 +230,17 @@ def test_values_that_cannot_be_read_fail_the_job_that_wants_them(project: Projec
     assert outcomes(events) == {**good("find", "cleanup"), "load": "failed", "final": "skipped"}
     reasons = [event["reason"] for event in events if event.get("job") == "load" and "reason" in event]
     assert reasons == [f"table from find: {reason}"]
+
+
+def test_a_value_that_makes_no_job_is_seen_on_80_columns(tmp_path: Path) -> None:
+    (tmp_path / "find.py").write_text(
+        FIND.replace('open("tables").read().splitlines()', "[{'schema': 'sales', 'name': 'o'}]")
+    )
+
+    ended = Project(tmp_path, PIPELINE).run("all", env=clean_env(COLUMNS="80"))
+
+    assert 'table from find: {"schema": "s… is no text or whole number' in ended.stdout
+    assert '{"schema": "s…' in ended.stderr
 
 
 def test_what_stands_between_two_values_may_be_called_as_one(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ _UNSAFE = re.compile(r"[^\w.-]+")
 
 Values = str | list[str | int] | MatrixSource
 LONGEST_NAME = 200
+LONGEST_SHOWN = 14
 RunCommand = Callable[[str], str]
 
 
@@ -53,9 +55,7 @@ def reported_values(values: object) -> tuple[str, ...]:
     listed = values if isinstance(values, list) else [values]
     for value in listed:
         if not isinstance(value, str | int) or isinstance(value, bool):
-            raise MatrixError(f"expected a list of texts and whole numbers, got {str(value)[:40]!r}")
-        if "\0" in str(value):
-            raise MatrixError("no text can hold a NUL character")
+            raise MatrixError(f"{_shown(value)} is no text or whole number")
         if not _is_unicode(str(value)):
             raise MatrixError(f"{str(value)[:40]!r} cannot be written as UTF-8")
     found = tuple(str(value) for value in listed)
@@ -92,9 +92,17 @@ def add_copy(copies: dict[str, Copy], job: str, params: dict[str, str]) -> None:
     copies[copy.name] = copy
 
 
+def _shown(value: object) -> str:
+    """A reported value as it was written, so short that what is said of it still fits a line."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
+
+
 def _check(found: tuple[str, ...]) -> None:
     if "" in found:
         raise MatrixError("a value is empty")
+    if any("\0" in value for value in found):
+        raise MatrixError("no text can hold a NUL character")
     if len(set(found)) < len(found):
         twice = Counter(found).most_common(1)[0][0]
         raise MatrixError(f"{twice!r} stands there twice")
