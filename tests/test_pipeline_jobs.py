@@ -257,7 +257,7 @@ def test_a_value_with_a_nul_is_a_problem_of_the_matrix(matrix: str) -> None:
 
     found = problems_of(text, run_command=lambda _: "fine\nin\0between\n")
 
-    assert [problem.partition("jobs.a.matrix")[2] for problem in found] == [".id: no text can hold a NUL character"]
+    assert [problem.partition(" ")[2] for problem in found] == ["jobs.a.matrix.id: no text can hold a NUL character | "]
 
 
 def test_parameters_have_defaults_and_can_be_given() -> None:
