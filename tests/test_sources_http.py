@@ -31,9 +31,9 @@ def load(tmp_path: Path, database: str) -> Load:
 
 
 def source(url: str, *, columns: dict[str, str] = COLUMNS, of_table: dict[str, object] | None = None,
-           **options: object) -> HttpSource:  # fmt: skip
+           key: tuple[str, ...] = (), **options: object) -> HttpSource:  # fmt: skip
     options = {"tries": 3, **options}
-    table = Table(id=0, name="things", files=(), columns=columns, source=of_table or {})
+    table = Table(id=0, name="things", files=(), columns=columns, source=of_table or {}, key=key)
     return HttpSource(SourceSettings(kind="http", url=url, options=options), table)
 
 
@@ -266,6 +266,50 @@ def test_a_server_that_ignores_the_page_is_found_out() -> None:
     with served(lambda _: page(SEVEN)) as (url, _):
         with pytest.raises(DataRejectedError, match=r"after 7 rows \(.*\) is the same again"):
             list(source(url, page={"by": "number"}).blocks())
+
+
+@pytest.mark.parametrize("key", [(), ("id",)])
+def test_a_server_that_ignores_the_page_is_found_out_whatever_else_it_says(key: tuple[str, ...]) -> None:
+    def answer(_: Asked) -> Answer:
+        more = {"at": len(asked)} if key else {}  # rows with a key are told by what is read of them
+        return page({"items": [{**record, **more} for record in SEVEN], "request": len(asked)})
+
+    with served(answer) as (url, asked):
+        with pytest.raises(DataRejectedError, match=r"after 7 rows \(.*\) is the same again"):
+            list(source(url, key=key, records="items", page={"by": "number"}).blocks())
+
+    assert len(asked) == 2
+
+
+CIRCLES: dict[str, dict[str, object]] = {
+    "cursor": {"by": "cursor", "at": "next"},
+    "next": {"by": "next", "at": "link"},
+    "link": {"by": "link"},
+}
+
+
+@pytest.mark.parametrize("way", CIRCLES)
+def test_pages_in_a_circle_have_an_end(way: str) -> None:
+    def answer(asked: Asked) -> Answer:
+        here = int(asked.parameters.get("cursor", 0))
+        after = {0: 1, 1: 2, 2: 1}[here]
+        following = {"next": after, "link": f"/things?cursor={after}", "request": len(requests)}
+        return page({"items": [{"id": here, "name": len(requests)}], **following},
+                    Link=f'</things?cursor={after}>; rel="next"')  # fmt: skip
+
+    with served(answer) as (url, requests):
+        with pytest.raises(DataRejectedError, match=r"after 3 rows \(.*\) has been read before: see source.page"):
+            list(source(url, records="items", page=CIRCLES[way]).blocks())
+
+    assert len(requests) == 3
+
+
+def test_empty_pages_in_the_middle_end_nothing_where_a_cursor_goes_on() -> None:
+    left = [([], 1), (SEVEN[:4], 2), ([], 3), ([], 4), (SEVEN[4:], None)]
+    with served(lambda _: page(dict(zip(("items", "next"), left.pop(0), strict=True)))) as (url, _):
+        blocks = list(source(url, records="items", page={"by": "cursor", "at": "next"}).blocks())
+
+    assert ids(blocks) == IDS
 
 
 def test_a_total_ends_the_reading_and_must_be_right() -> None:

@@ -10,7 +10,7 @@ from etl_jobs.errors import DataRejectedError, UnavailableError
 from etl_jobs.sources.client import Client, Patience, without_secrets
 from etl_jobs.sources.pages import Paging, Request
 from etl_jobs.sources.paths import ABSENT, found, path_of
-from etl_jobs.sources.records import are_arrays, check_paths, header, lines, paths_of, rows_of
+from etl_jobs.sources.records import ENCODER, are_arrays, check_paths, header, lines, paths_of, rows_of
 from etl_jobs.sources.trail import RecordSource
 from etl_jobs.tables import SourceSettings, Table
 
@@ -30,6 +30,7 @@ class HttpSource(RecordSource):
         self._headers = common.get("headers", {})
         self._patience = Patience.of(common)
         self._columns = table.columns
+        self._has_key = bool(table.key)
         self._paths = paths_of(table)
         super().__init__(without_secrets(self._url), word="record")
         self._first: httpx.Response | None = None
@@ -45,31 +46,42 @@ class HttpSource(RecordSource):
 
     def blocks(self) -> Iterator[bytes]:
         self.trail.begin()
-        arrays = are_arrays(self._columns)
+        arrays, before = are_arrays(self._columns), b""
         yield header(self._columns)
         with self._client() as client:
             for records in self._pages(client):
+                if not records:  # a cursor may go on all the same
+                    continue
                 block = lines(rows_of(records, list(self._paths.values())), arrays)
+                before = self._unlike(before, block if self._has_key else ENCODER.encode(records))
                 self.trail.add(block, records=len(records))
-                if block:
-                    yield block
+                yield block
+
+    def _unlike(self, before: bytes, page: bytes) -> bytes:
+        """What tells the page from others; raises where it is the one before. Rows with a key are never the same."""
+        seen = hashlib.sha256(page).digest()
+        if seen == before:
+            raise DataRejectedError(f"{self.name}: the page after {self.trail} is the same again: see source.page")
+        return seen
 
     def _client(self) -> Client:
         return Client(self.name, headers=self._headers, patience=self._patience, failed=self.failed)
 
     def _pages(self, client: Client) -> Iterator[list[Any]]:
         request: Request | None = self._paging.start(self._url, self._parameters)
-        kept, self._first, before = self._first, None, b""
+        kept, self._first = self._first, None
+        asked: set[bytes] = set()
         while request is not None:
+            if request.digest in asked:
+                said = f"{self.name}: the page after {self.trail} has been read before: see source.page"
+                raise DataRejectedError(said)
+            asked.add(request.digest)
             response = kept or client.get(request.url, request.parameters)
             kept = None
             document, records = self._checked(client, response)
-            seen = hashlib.sha256(response.content).digest()
-            if records and seen == before:
-                raise DataRejectedError(f"{self.name}: the page after {self.trail} is the same again: see source.page")
             yield records
-            before, read = seen, self.trail.records
-            request = self._paging.after(request, response, document, got=len(records), read=read)
+            got, read = len(records), self.trail.records
+            request = self._paging.after(request, response, document, got=got, read=read)
         self._check_total(document)
 
     def _checked(self, client: Client, response: httpx.Response) -> tuple[Any, list[Any]]:

@@ -14,7 +14,7 @@ from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.sources.paths import ABSENT, Path, found, path_of
 from etl_jobs.tables import Table
 
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
+ENCODER = msgspec.json.Encoder(decimal_format="number")
 DECODER = msgspec.json.Decoder(float_hook=Decimal)  # every digit of a number is kept
 
 
@@ -69,7 +69,7 @@ def text_of(value: Any) -> str:
         case int() | float() | Decimal():
             return str(value)
         case dict() | list() | tuple():
-            return _ENCODER.encode(value).decode()
+            return ENCODER.encode(value).decode()
         case bytes() | bytearray() | memoryview():
             return "\\x" + bytes(value).hex()
         case dt.datetime() | dt.date() | dt.time():
