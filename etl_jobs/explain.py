@@ -12,6 +12,7 @@ from psycopg import sql
 from etl_jobs.checks import Found, count_problems
 from etl_jobs.infer import infer
 from etl_jobs.owned import refuse_others
+from etl_jobs.parents import keys_of
 from etl_jobs.places import Places
 from etl_jobs.records import cached_load, declaration, watermark_less_lag
 from etl_jobs.shape import Shape, pinned_columns, shape_of
@@ -102,7 +103,7 @@ def _checks(work: Work) -> list[str]:
     parents = []
     for reference in work.table.references:
         whole = reference.table == work.table.name and part_of(work.table, since=None) is None
-        parents.append(work.staging if whole else sql.Identifier("pg_temp", f"keys of {reference.table}"[:63]))
+        parents.append(work.staging if whole else keys_of(reference.table))
     for name in dict.fromkeys(r.table for r in work.table.references):
         script.say(f"the keys of {name} are read from its source")
     count_problems(script.session, work.staging, work.table, parents)
