@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import psycopg
 from psycopg import sql
 
-from etl_jobs.checksums import row_hash
+from etl_jobs.checksums import comparable, compared, original, row_hash
 from etl_jobs.errors import UnavailableError
 from etl_jobs.staging import identifiers
 from etl_jobs.warehouse import Session
@@ -41,16 +42,19 @@ class Changed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """From which relation into which, over which columns; `key` names a row, empty where rows may repeat."""
+    """From which relation into which, over which columns with their types.
+
+    `key` names a row; it is empty where rows may repeat.
+    """
 
     staging: sql.Identifier
     target: sql.Identifier
-    columns: tuple[str, ...]
+    columns: Mapping[str, str]
     key: tuple[str, ...]
 
     @property
-    def others(self) -> tuple[str, ...]:
-        return tuple(c for c in self.columns if c not in self.key)
+    def others(self) -> dict[str, str]:
+        return {c: kind for c, kind in self.columns.items() if c not in self.key}
 
 
 def make_equal(session: Session, change: Change, *, part: sql.Composable | None = None) -> Changed:
@@ -161,15 +165,16 @@ def _refuse_others(session: Session, change: Change, which: sql.Composable) -> N
 
 def replace_rows(session: Session, change: Change, *, part: sql.Composable | None = None) -> Changed:
     """Delete, then insert, only what differs between staging and the target's `part`; rows may repeat."""
-    columns = identifiers(change.columns)
-    old = sql.SQL("SELECT {} FROM {} WHERE {}").format(columns, change.target, part or sql.SQL("true"))
-    new = sql.SQL("SELECT {} FROM {}").format(columns, change.staging)
+    columns, values = identifiers(change.columns), comparable(change.columns)
+    old = sql.SQL("SELECT {} FROM {} WHERE {}").format(values, change.target, part or sql.SQL("true"))
+    new = sql.SQL("SELECT {} FROM {}").format(values, change.staging)
     fresh, gone = sql.Identifier("pg_temp", "fresh rows"), sql.Identifier("pg_temp", "gone rows")
     vanished = sql.SQL("SELECT {}, count(*) AS {} FROM ({} EXCEPT ALL {}) AS d GROUP BY {}")
     _keep(session, fresh, sql.SQL("{} EXCEPT ALL {}").format(new, old))
     _keep(session, gone, vanished.format(columns, _COPIES, old, new, columns))
     deleted = _delete_copies(session, change, gone)
-    insert = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(change.target, columns, columns, fresh)
+    back = original(change.columns)
+    insert = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(change.target, columns, back, fresh)
     return Changed(inserted=session.execute(insert).rowcount, deleted=deleted)
 
 
@@ -181,7 +186,8 @@ def _delete_copies(session: Session, change: Change, gone: sql.Identifier) -> in
     """Of every row in `gone` as many copies as it says. The hash lets the server join rows that hold nulls."""
     if session.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(gone)).fetchone() is None:
         return 0
-    kept, lost = (sql.SQL("ROW({})").format(identifiers(change.columns, of=alias)) for alias in ("k", "g"))
+    values = compared(change.columns, of="k")
+    kept, lost = (sql.SQL("ROW({})").format(of) for of in (values, identifiers(change.columns, of="g")))
     statement = sql.SQL(
         "DELETE FROM {target} AS t USING ("
         "SELECT k.tableoid AS piece, k.ctid AS place,"
@@ -192,7 +198,7 @@ def _delete_copies(session: Session, change: Change, gone: sql.Identifier) -> in
     ).format(
         target=change.target,
         gone=gone,
-        columns=identifiers(change.columns, of="k"),
+        columns=values,
         copies=_COPIES,
         kept=kept,
         lost=lost,
@@ -207,12 +213,10 @@ def equal(columns: tuple[str, ...], left: str, right: str) -> sql.Composed:
     )
 
 
-def differ(columns: tuple[str, ...], left: str, right: str) -> sql.Composed:
+def differ(columns: Mapping[str, str], left: str, right: str) -> sql.Composed:
     """The rows of both aliases differ in one of the columns; null equals null."""
-    return sql.SQL("ROW({}) IS DISTINCT FROM ROW({})").format(
-        identifiers(columns, of=left), identifiers(columns, of=right)
-    )
+    return sql.SQL("ROW({}) IS DISTINCT FROM ROW({})").format(compared(columns, of=left), compared(columns, of=right))
 
 
-def _assignments(columns: tuple[str, ...], of: str) -> sql.Composed:
+def _assignments(columns: Iterable[str], of: str) -> sql.Composed:
     return sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(c), sql.Identifier(of, c)) for c in columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from etl_jobs.changes import DIFFERENCES, IS_THERE, WAS_THERE, Change, Changed, equal, find_differences
-from etl_jobs.checksums import row_hash
+from etl_jobs.checksums import compared, row_hash
 from etl_jobs.staging import identifiers
 from etl_jobs.tables import HISTORY
 from etl_jobs.warehouse import Session
@@ -46,9 +46,9 @@ def keep_history(session: Session, change: Change) -> Changed:
         "same_key": equal(change.key, "t", "d"),
         "was_there": WAS_THERE,
         "is_there": IS_THERE,
-        "hash": row_hash((*change.columns, *HISTORY), of="t"),
+        "hash": row_hash({**change.columns, **HISTORY}, of="t"),
         "hash_before": sql.SQL("hash_record_extended(ROW({}, t.valid_from, NULL::timestamptz, true), 0)").format(
-            identifiers(change.columns, of="t")
+            compared(change.columns, of="t")
         ),
     }
     closed = session.execute(sql.SQL(_CLOSE).format(**values)).fetchone()

@@ -56,7 +56,7 @@ def _build(session: Session, catalogue: Catalogue, file: Path) -> Built:
     columns = columns_of(session, new)
     if columns_of(session, mart) != columns:
         _remake(session, mart, new, file)
-    change = Change(staging=new, target=mart, columns=tuple(columns), key=())
+    change = Change(staging=new, target=mart, columns=columns, key=())
     changed = replace_rows(session, change)
     session.execute(
         sql.SQL("DROP TABLE pg_temp.{}, pg_temp.{}").format(*map(sql.Identifier, ("fresh rows", "gone rows")))

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from etl_jobs.changes import Change
 from etl_jobs.checks import Found, count_problems, judge
+from etl_jobs.checksums import refuse_incomparable
 from etl_jobs.complaints import Skipped
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.infer import cast, infer
@@ -110,7 +111,11 @@ class Work:
                 self.session.execute(sql.SQL("ANALYZE {} ({})").format(self.staging, identifiers(self.table.key)))
 
     def check_target(self, shape: Shape, *, like: sql.Identifier) -> None:
-        """Refuse a target that is not as declared; `like` is a relation with the declared columns."""
+        """Refuse types that no load can compare, and a target that is not as declared.
+
+        `like` is a relation with the declared columns.
+        """
+        refuse_incomparable(self.session, like, self.table.columns, table=self.table.name)
         if self.held:
             wanted = columns_of(self.session, like) | self._history()
             new = shape.added if self.table.new_columns == "add" else shape.unknown
@@ -168,7 +173,7 @@ class Work:
 
     def step(self, staged: Staged, found: Found) -> Step:
         """What is left to be done, in one transaction."""
-        columns, key = tuple(self.table.columns), self.table.identity
+        columns, key = self.table.columns, self.table.identity
         return Step(
             catalogue=self.catalogue,
             table=self.table,

@@ -18,6 +18,7 @@ from etl_jobs.errors import UnavailableError
 from tests.support.servers import database, warehouse
 
 STAGING, TARGET = sql.Identifier("staging"), sql.Identifier("target")
+KINDS = {"id": "integer", "name": "text", "n": "integer"}
 Row = tuple[int, str | None, int | None]
 
 
@@ -57,7 +58,7 @@ def expected(old: list[Row], new: list[Row], *, delete: bool = True) -> Changed:
 
 
 def test_a_keyed_target_becomes_equal_to_staging(session: psycopg.Connection) -> None:
-    change = Change(staging=STAGING, target=TARGET, columns=("id", "name", "n"), key=("id",))
+    change = Change(staging=STAGING, target=TARGET, columns=KINDS, key=("id",))
     for seed in range(25):
         chance = random.Random(seed)
         old, new = keyed(chance), keyed(chance)
@@ -71,7 +72,7 @@ def test_a_keyed_target_becomes_equal_to_staging(session: psycopg.Connection) ->
 
 
 def test_an_upsert_deletes_nothing(session: psycopg.Connection) -> None:
-    change = Change(staging=STAGING, target=TARGET, columns=("n", "id", "name"), key=("id",))
+    change = Change(staging=STAGING, target=TARGET, columns={c: KINDS[c] for c in ("n", "id", "name")}, key=("id",))
     for seed in range(15):
         chance = random.Random(seed)
         old, new = keyed(chance), keyed(chance)
@@ -85,7 +86,7 @@ def test_an_upsert_deletes_nothing(session: psycopg.Connection) -> None:
 
 
 def test_repeated_rows_become_as_many_as_in_staging(session: psycopg.Connection) -> None:
-    change = Change(staging=STAGING, target=TARGET, columns=("id", "name", "n"), key=())
+    change = Change(staging=STAGING, target=TARGET, columns=KINDS, key=())
     for seed in range(25):
         chance = random.Random(seed)
         kinds: list[Row] = [(1, "a", None), (1, None, None), (2, "b", 3), (2, "b", 4)]
@@ -102,7 +103,7 @@ def test_repeated_rows_become_as_many_as_in_staging(session: psycopg.Connection)
 
 
 def test_only_a_part_of_the_target_is_replaced(session: psycopg.Connection) -> None:
-    change = Change(staging=STAGING, target=TARGET, columns=("id", "name", "n"), key=("id",))
+    change = Change(staging=STAGING, target=TARGET, columns=KINDS, key=("id",))
     for seed in range(25):
         chance = random.Random(seed)
         old, new = keyed(chance), [row for row in keyed(chance) if row[2] == 1]
@@ -123,7 +124,7 @@ def test_a_table_of_nothing_but_its_key_can_be_changed(session: psycopg.Connecti
     session.execute("CREATE TABLE staging (id integer)")
     session.execute("INSERT INTO target VALUES (1), (2)")
     session.execute("INSERT INTO staging VALUES (2), (3)")
-    change = Change(staging=STAGING, target=TARGET, columns=("id",), key=("id",))
+    change = Change(staging=STAGING, target=TARGET, columns={"id": "integer"}, key=("id",))
     with session.transaction():
         added = upsert(session, change)
     session.execute("DELETE FROM target WHERE id = 3")
@@ -140,7 +141,7 @@ def test_equal_rows_of_several_partitions_lie_at_equal_places(session: psycopg.C
     session.execute("INSERT INTO target SELECT id, 'a', n FROM generate_series(1, 3) AS id, (VALUES (1), (2)) AS v (n)")
     session.execute("CREATE TABLE staging AS SELECT * FROM target WHERE n = 1 AND id > 1 OR n = 2")
     with session.transaction():
-        changed = replace_rows(session, Change(staging=STAGING, target=TARGET, columns=("id", "name", "n"), key=()))
+        changed = replace_rows(session, Change(staging=STAGING, target=TARGET, columns=KINDS, key=()))
 
     assert changed == Changed(deleted=1)
     assert held(session) == [(1, "a", 2), (2, "a", 1), (2, "a", 2), (3, "a", 1), (3, "a", 2)]
@@ -156,7 +157,7 @@ def test_a_row_that_somebody_else_adds_or_removes_meanwhile_is_another_attempts_
     session.execute("CREATE TABLE staging AS VALUES (1, 'new'), (2, 'new')")
     session.execute("ALTER TABLE staging RENAME column1 TO id")
     session.execute("ALTER TABLE staging RENAME column2 TO name")
-    change = Change(staging=STAGING, target=TARGET, columns=("id", "name"), key=("id",))
+    change = Change(staging=STAGING, target=TARGET, columns={"id": "integer", "name": "text"}, key=("id",))
     with (
         psycopg.connect(database) as other,
         ThreadPoolExecutor(1) as beside,

@@ -140,7 +140,7 @@ class _Load:
             )
 
     def _record(self, loaded: Loaded) -> dict[str, object]:
-        columns = self.documents.columns
+        columns = self.documents.types
         checksum = whole(self.session, _STAGED, columns)[1]
         held_rows, held_checksum = whole(self.session, self.target, columns)
         return {
