@@ -56,7 +56,7 @@ def bench(folder: Path, *, rounds: int | None, rows: int | None) -> Result:
 
 
 def write_parquet(csv: Path, parquet: Path) -> int:
-    """The file's rows as Parquet, and how many bytes that is; the row groups of small and large files are of one size."""
+    """The file's rows as Parquet, in row groups of one size for small and large files; returns how many bytes."""
     columns = ", ".join(f"'{name}': '{kind}'" for name, kind in COLUMNS.items())
     run([sys.executable, "-c", CONVERT, str(csv), str(parquet), columns])
     return parquet.stat().st_size
