@@ -293,4 +293,4 @@ def test_a_key_that_may_be_broken_for_a_moment_is_a_matter_for_a_person(shop: Sh
     shop.file("goods.csv", "id,name,price\n1,a,1\n2,b,2\n")
     ended = shop.load()
 
-    assert (ended.status, "deferrable" in ended.stderr) == (78, True)
+    assert (ended.status, "DEFERRABLE" in ended.stderr) == (78, True)
