@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from etl_jobs.bisecting import first_refused
 from etl_jobs.checksums import checksum
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.places import Places
+from etl_jobs.refusals import REFUSED_ROWS, words_of
 from etl_jobs.rules import Rule, check_name, rules_of
 from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session
@@ -34,23 +36,29 @@ class Found:
     counts: tuple[int, ...]
 
 
-def count_problems(session: Session, staging: sql.Composable, table: Table, parents: Sequence[sql.Composable]) -> Found:
+def count_problems(
+    session: Session,
+    staging: sql.Composable,
+    table: Table,
+    parents: Sequence[sql.Composable],
+    *,
+    places: Places | None = None,
+) -> Found:
     """Count rows and everything the rules of the table ask for in one statement.
 
-    `parents` are the relations with the parents' keys, in the order of `table.references`.
+    `parents` are the relations with the parents' keys, in the order of `table.references`. Raises MisconfiguredError
+    where a check cannot be asked at all, DataRejectedError where it cannot be asked of a row, which `places` names.
     """
     rules = rules_of(table, staging, parents)
     try:
         row = session.execute(_counting(staging, table, rules)).fetchone()
-    except psycopg.errors.UndefinedFunction as error:
-        raise MisconfiguredError(
-            f"table {table.name!r}: {error.diag.message_primary}",
-            hint="columns that refer to each other need comparable types, and every type must have equality",
-        ) from error
     except (psycopg.ProgrammingError, psycopg.DataError) as error:
-        raise MisconfiguredError(
-            f"table {table.name!r}: {error.diag.message_primary}", hint="see the table's checks in the catalogue"
-        ) from error
+        if places is not None:
+            _refuse_checks(session, staging, table, parents)
+            _refuse_row(session, staging, table, places)
+        kind = DataRejectedError if isinstance(error, REFUSED_ROWS) else MisconfiguredError
+        said = words_of(error, secret=bool(table.secret))
+        raise kind(f"table {table.name!r}: {said}", hint="see the table's checks in the catalogue") from error
     assert row is not None
     rows, total, watermark, *counts = row
     first = len(table.never_null)
@@ -63,6 +71,34 @@ def count_problems(session: Session, staging: sql.Composable, table: Table, pare
         orphans=tuple(counts[counted : counted + len(table.references)]),
         counts=tuple(counts),
     )
+
+
+def _refuse_checks(session: Session, staging: sql.Composable, table: Table, parents: Sequence[sql.Composable]) -> None:
+    """Raise MisconfiguredError where the checks cannot even be asked of no rows. So no value can be in what is said."""
+    nothing = sql.SQL("(SELECT * FROM {} AS s LIMIT 0)").format(staging)
+    try:
+        session.execute(_counting(nothing, table, rules_of(table, nothing, parents)))
+    except psycopg.errors.UndefinedFunction as error:
+        raise MisconfiguredError(
+            f"table {table.name!r}: {error.diag.message_primary}",
+            hint="columns that refer to each other need comparable types, and every type must have equality",
+        ) from error
+    except (psycopg.ProgrammingError, psycopg.DataError) as error:
+        raise MisconfiguredError(
+            f"table {table.name!r}: {error.diag.message_primary}", hint="see the table's checks in the catalogue"
+        ) from error
+
+
+def _refuse_row(session: Session, staging: sql.Composable, table: Table, places: Places) -> None:
+    """Raise DataRejectedError for the first row of which an SQL check cannot be asked."""
+    for check in table.checks:
+        if check.sql and (found := first_refused(session, staging, check.sql)):
+            number, error = found
+            said = words_of(error, secret=bool(table.secret))
+            raise DataRejectedError(
+                f"{places.of(number)}: check {check.name or check.sql!r} cannot be asked: {said}",
+                hint="the table is as it was; the check has to be a condition that every row can be asked about",
+            ) from error
 
 
 def _counting(staging: sql.Composable, table: Table, rules: Sequence[Rule]) -> sql.Composed:

@@ -14,12 +14,10 @@ from typing import NoReturn
 import psycopg
 
 from etl_jobs.catalogue import default_path, read_catalogue
-from etl_jobs.errors import JobError, MisconfiguredError, UnavailableError
+from etl_jobs.errors import JobError
 from etl_jobs.records import Attempt
+from etl_jobs.refusals import explained
 from etl_jobs.tables import Catalogue
-
-_CURES_ITSELF = ("08", "40", "53", "55", "57")  # connection, deadlock, resources, lock not available, shutdown
-_NEEDS_A_PERSON = ("42", "28", "3D", "3F", "0A", "55000")  # permission and names, login, no such database, not made so
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -66,17 +64,6 @@ def run(main: Callable[[], None]) -> NoReturn:
     except psycopg.Error as error:
         _complain(explained(error))
     sys.exit(0)
-
-
-def explained(error: psycopg.Error) -> JobError:
-    """An error of the server as one of ours: is another attempt worth it?"""
-    state, said = error.sqlstate or "", error.diag.message_primary or str(error).strip()
-    message = f"the warehouse said: {said}" + (f" ({error.diag.message_detail})" if error.diag.message_detail else "")
-    if state.startswith(_NEEDS_A_PERSON):
-        return MisconfiguredError(message)
-    if state.startswith(_CURES_ITSELF) or (not state and isinstance(error, psycopg.OperationalError)):
-        return UnavailableError(message)
-    return JobError(f"{message} [{state or type(error).__name__}]")
 
 
 def _complain(error: JobError) -> NoReturn:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from etl_jobs.refusals import words_of
 from etl_jobs.warehouse import Session
 
 _SKIPPING = re.compile(r'skipping row due to data type incompatibility at line (\d+) for column "')
@@ -19,7 +20,6 @@ _CONTEXT = re.compile(r"^COPY .+?, [^\s\d,]+ (?P<line>\d+)(?:, [^\s\d,]+ (?P<res
 _COLUMN_ENDS = re.compile(r"\s?(:) (.)")
 _VALUE = re.compile(r'["»«„“]\s?(.*?)\s?["«»“”]$', re.S)
 _TOO_MANY = "skipped more than REJECT_LIMIT"
-_QUOTES_NOTHING = frozenset(("22P04", "22P05", "22021"))  # not this format, and bytes that are no text
 
 
 class UnclearError(Exception):
@@ -60,14 +60,13 @@ class Complaint:
 
 def complaint_of(error: psycopg.Error, secret: Container[str] = ()) -> Complaint:
     """The error's message and what its context tells, but nothing of the values of `secret` columns."""
-    said, state = error.diag.message_primary or str(error), error.sqlstate or ""
+    said = words_of(error, secret=False)
     line, names, value = place_in(error.diag.context or "")
     column = next((name for name in names if name in secret), names[0] if names else None)
     too_many = said.startswith(_TOO_MANY)
-    hidden = column in secret if column else bool(secret) and state not in _QUOTES_NOTHING
+    hidden = column in secret if column else said != words_of(error, secret=bool(secret))
     if hidden:
-        ours = f"the server refuses it; its words may quote a secret value [{state}]"
-        value, said = None, "the value does not fit the column's type" if column else ours
+        value, said = None, "the value does not fit the column's type" if column else words_of(error, secret=True)
     return Complaint(line=line, column=column, value=value, said=said, too_many=too_many, hidden=hidden)
 
 

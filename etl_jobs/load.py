@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import psycopg
 from psycopg import sql
 
 from etl_jobs.appending import forget_batches
@@ -29,6 +30,7 @@ from etl_jobs.records import (
     target_name,
     write_record,
 )
+from etl_jobs.refusals import explained, refused_rows
 from etl_jobs.rejects import keep_rejected
 from etl_jobs.shape import pinned_columns, shape_of
 from etl_jobs.sources import open_source, types_of
@@ -72,7 +74,12 @@ def load_table(
             declared=declaration(table, _parents_fingerprints(catalogue, table)),
             started=datetime.now(UTC),
         )
-        return load.known() or load.run()
+        try:
+            return load.known() or load.run()
+        except psycopg.IntegrityError as error:  # of a constraint that is looked at when all is done
+            raise refused_rows(error, table=table.name, secret=bool(table.secret)) from error
+        except psycopg.Error as error:
+            raise explained(error, secret=bool(table.secret)) from error
 
 
 def _parents_fingerprints(catalogue: Catalogue, table: Table) -> list[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import psycopg
 from psycopg import sql
 
 from etl_jobs.appending import append, forget_batches, remember_batch
 from etl_jobs.changes import Change, Changed, make_equal, replace_rows, upsert
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.history import keep_history
+from etl_jobs.refusals import REFUSED_ROWS, refused_rows
 from etl_jobs.swap import swap
 from etl_jobs.tables import Catalogue, Table
 from etl_jobs.warehouse import Session
@@ -52,14 +52,8 @@ def change_target(session: Session, step: Step) -> Changed:
     table = step.table
     try:
         changed = _change(session, step)
-    except psycopg.IntegrityError as error:
-        places = isinstance(error, psycopg.errors.UniqueViolation)
-        detail = "" if table.secret else f" ({error.diag.message_detail or 'no detail'})"
-        raise DataRejectedError(
-            f"table {table.name!r}: {error.diag.message_primary}{detail}",
-            hint="the table has a constraint that the catalogue does not declare"
-            + ("; if values change places between rows, it has to be DEFERRABLE" if places else ""),
-        ) from error
+    except REFUSED_ROWS as error:
+        raise refused_rows(error, table=table.name, secret=bool(table.secret)) from error
     _guard_deletes(session, step, changed)
     return changed
 

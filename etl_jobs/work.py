@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import psycopg
 from psycopg import sql
 
 from etl_jobs.changes import Change
 from etl_jobs.checks import Found, count_problems, judge
 from etl_jobs.checksums import refuse_incomparable
 from etl_jobs.complaints import Skipped
-from etl_jobs.errors import DataRejectedError
+from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.infer import cast, infer
 from etl_jobs.parents import parents_keys
 from etl_jobs.places import Places, kept_records
 from etl_jobs.records import rows_of_last_load, target_name, watermark_less_lag
+from etl_jobs.refusals import words_of
 from etl_jobs.rejects import Rejected, move_bad_rows, unreadable
 from etl_jobs.shape import Shape, refuse_text_watermark
 from etl_jobs.sources import Source
@@ -93,7 +95,8 @@ class Work:
             refuse_text_watermark(self.table, types)
             cast(self.session, self.staging, types)
             if shape.unknown and part is not None:  # only now its condition can be understood
-                self.session.execute(sql.SQL("DELETE FROM {} WHERE NOT {}").format(self.staging, part))
+                with self._asking(part):
+                    self.session.execute(sql.SQL("DELETE FROM {} WHERE NOT {}").format(self.staging, part))
         typed = replace(self, table=replace(self.table, columns=self.table.columns | types))
         self._analyze()
         rejected, unread = unreadable(self.source, header, skipped, table=self.table)
@@ -127,22 +130,40 @@ class Work:
         self, header: tuple[str, ...], part: sql.Composable | None, skipped: list[Skipped], *, freeze: bool
     ) -> int:
         try:
-            return copy_rows(
-                self.session,
-                self.staging,
-                self.source,
-                header,
-                part=part,
-                freeze=freeze,
-                skipped=skipped if self.table.reject_limit else None,
-                limit=self.table.reject_limit,
-                secret=self.table.secret,
-            )
+            with self._asking(part):
+                return copy_rows(
+                    self.session,
+                    self.staging,
+                    self.source,
+                    header,
+                    part=part,
+                    freeze=freeze,
+                    skipped=skipped if self.table.reject_limit else None,
+                    limit=self.table.reject_limit,
+                    secret=self.table.secret,
+                )
         except DataRejectedError as error:
             column = re.search(r"column '(.+?)'", error.message)
             if column and column[1] in self.held and not error.hint:
                 error.hint = retyping(self.session, self.target, column[1], "text")
+            elif not column and not error.hint and self.table.where:
+                error.hint = f"where = {self.table.where!r} has to be a condition that every row can be asked about"
             raise
+
+    @contextlib.contextmanager
+    def _asking(self, part: sql.Composable | None) -> Iterator[None]:
+        """Say of what goes wrong with the condition of a slice that it does."""
+        try:
+            yield
+        except (psycopg.ProgrammingError, psycopg.DataError) as error:
+            if part is None or not self.table.where:
+                raise
+            kind = MisconfiguredError if isinstance(error, psycopg.ProgrammingError) else DataRejectedError
+            said = words_of(error, secret=bool(self.table.secret))
+            raise kind(
+                f"table {self.table.name!r}: where: {said}",
+                hint=f"where = {self.table.where!r} has to be a condition that every row can be asked about",
+            ) from error
 
     def _history(self) -> dict[str, str]:
         names = {"timestamptz": "timestamp with time zone"}
@@ -151,7 +172,7 @@ class Work:
     def check(self, staged: Staged) -> tuple[Staged, Found]:
         """Raise what is wrong with the rows, or take them out where the catalogue allows it."""
         parents = parents_keys(self.session, self.catalogue, self.table, self.staging, whole=staged.part is None)
-        found = count_problems(self.session, self.staging, self.table, parents)
+        found = count_problems(self.session, self.staging, self.table, parents, places=staged.places)
         while self.table.reject_limit:  # a row taken out may have been another one's parent
             moved, places = move_bad_rows(
                 self.session, self.staging, self.table, parents, places=staged.places, already=len(staged.rejected)
@@ -159,7 +180,7 @@ class Work:
             if not moved:
                 break
             staged = replace(staged, rejected=(*staged.rejected, *moved), places=places)
-            found = count_problems(self.session, self.staging, self.table, parents)
+            found = count_problems(self.session, self.staging, self.table, parents, places=staged.places)
         warned = judge(
             self.session,
             self.staging,
