@@ -115,6 +115,61 @@ def test_only_what_is_open_is_read_again(database: str) -> None:
     assert query(database, "SELECT count(*) FROM erp.local_sale WHERE number = 'mine'") == [(380 - 104,)]
 
 
+def test_a_paid_document_that_is_seen_late_under_a_lower_id_is_read(database: str) -> None:
+    with erp() as server:
+        sales = server.data.models["sale.order"]
+        paid = [number for number, sale in sales.items() if sale["payment_state"] == "paid"]
+        late = {number: sales.pop(number) for number in (*paid[:2], *paid[100:103])}
+        job(server, database)
+        sales.update(late)
+        seen = job(server, database)
+
+        assert held(database, "local_sale") == served_by(server, "sale.order")
+    assert seen.stdout.startswith("erp.local_sale: 109 documents read, 104 rows replaced by 109, 104 unpaid")
+
+
+def customers(dsn: str, partner: int) -> list[tuple[Any, ...]]:
+    return query(dsn, f"SELECT DISTINCT customer, city FROM erp.local_sale WHERE customer_id = {partner}")
+
+
+def test_an_archived_partner_is_looked_up_like_any_other(database: str) -> None:
+    with erp() as server:
+        partner = server.data.models["res.partner"][1]
+        partner |= {"active": False, "name": "Gone", "city": "Fes"}
+        job(server, database)
+
+    assert customers(database, 1) == [("Gone", "Fes")]
+
+
+def test_a_partner_that_came_after_the_look_up_is_asked_for(database: str, tmp_path: Path) -> None:
+    with erp() as server:
+        partners = server.data.models["res.partner"]
+        late = {number: partners.pop(number) | {"name": "Late", "city": "Fes"} for number in (1, 3)}
+        with Client("erp") as client:
+            looked_up(
+                Erp(client, server.url, **LOGIN),
+                "res.partner",
+                ["name", "country", "city"],
+                env={"ETL_RUN_DIR": str(tmp_path)},
+            )
+        partners.update(late)
+        ended = job(server, database, ETL_RUN_DIR=str(tmp_path))
+
+    assert ended.status == 0, ended.stderr
+    assert customers(database, 1) == [("Late", "Fes")]
+
+
+def test_a_document_whose_partner_may_not_be_seen_is_refused(database: str) -> None:
+    with erp() as server:
+        server.data.models["sale.order"][5]["partner_id"] = [99_999, "Hidden Ltd"]
+        ended = job(server, database)
+
+    assert ended.status == 78
+    assert "the ERP's sale.order 5: res.partner 99999 ('Hidden Ltd') is not to be seen" in ended.stderr
+    assert "give the user the right to read res.partner" in ended.stderr
+    assert query(database, "SELECT to_regclass('erp.local_sale')") == [(None,)]
+
+
 @pytest.mark.parametrize("name", JOBS)
 def test_each_load_is_a_script_of_its_own(database: str, name: str) -> None:
     with erp() as server:
@@ -416,9 +471,9 @@ def test_a_look_up_is_asked_for_once_however_many_want_it(tmp_path: Path) -> Non
         asked = threading.Lock()
 
         class One:
-            def pages(self, *call: Any) -> Any:
+            def pages(self, *call: Any, **options: Any) -> Any:
                 assert asked.acquire(blocking=False), "asked twice"
-                return session.pages(*call)
+                return session.pages(*call, **options)
 
         def look(_: int) -> Any:
             return looked_up(One(), "res.partner", ["name"], env={"ETL_RUN_DIR": str(tmp_path)})  # type: ignore[arg-type]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
-from etl_jobs.erp.lookups import LookUp, looked_up
+from etl_jobs.erp.lookups import LookUp, learn, looked_up
+from etl_jobs.errors import MisconfiguredError
 from etl_jobs.sources.jsonrpc import Erp, Record, cleaner
 from etl_jobs.sources.paths import path_of
 from etl_jobs.sources.records import are_arrays, header, lines, rows_of
@@ -15,7 +15,9 @@ from etl_jobs.sources.trail import RecordSource
 from etl_jobs.tables import Table
 
 _IDS_AT_ONCE = 500
-_UNPAID = ["payment_state", "!=", "paid"]
+_IDS_PER_PAGE = 10_000  # where nothing else is asked for
+_PAID, _UNPAID = ["payment_state", "=", "paid"], ["payment_state", "!=", "paid"]
+_LOOKED_UP = {"partner": ("res.partner", ("name", "country", "city")), "company": ("res.company", ("name", "currency"))}
 _MADE_OF = {"partner": "partner_id", "company": "company_id", "paid": "payment_state"}
 
 
@@ -60,46 +62,62 @@ class Documents:
         )
 
 
-class DocumentSource(RecordSource):
-    """The documents to read now, as CSV text: what is unpaid or newer than `newest`, and those with `open_ids`."""
+def paid_ids(erp: Erp, documents: Documents, *, newest: int) -> Iterator[list[int]]:
+    """The ids of what is paid, up to `newest`, in pages."""
+    domain = [_PAID, ["id", "<=", newest]]
+    for page in erp.pages(documents.model, [], domain=domain, size=_IDS_PER_PAGE):
+        yield [record["id"] for record in page]
 
-    def __init__(self, erp: Erp, documents: Documents, *, open_ids: Sequence[int], newest: int) -> None:
+
+class DocumentSource(RecordSource):
+    """The documents to read now, as CSV text: what is unpaid or newer than `newest`, and those with `ids`."""
+
+    def __init__(self, erp: Erp, documents: Documents, *, ids: Sequence[int], newest: int) -> None:
         super().__init__(documents.origin)
-        self._erp, self._documents, self._open, self._newest = erp, documents, open_ids, newest
+        self._erp, self._documents, self._ids, self._newest = erp, documents, ids, newest
 
     def columns(self) -> tuple[str, ...]:
         return tuple(self._documents.columns)
 
     def blocks(self) -> Iterator[bytes]:
-        partners = looked_up(self._erp, "res.partner", ["name", "country", "city"])
-        companies = looked_up(self._erp, "res.company", ["name", "currency"])
+        known = {name: looked_up(self._erp, model, fields) for name, (model, fields) in _LOOKED_UP.items()}
         paths = [path_of(path) for _, path in self._documents.columns.values()]
         types = self._documents.types
         arrays, clean = are_arrays(types), [cleaner(kind) for kind in types.values()]
         self.trail.begin()
         yield header(self.columns())
         for page in self._pages():
-            records = [_complete(record, partners, companies) for record in page]
+            self._learn(known, page)
+            records = [_complete(record, known) for record in page]
             block = lines(rows_of(records, paths, clean=clean), arrays)
             self.trail.add(block, records=len(records))
             yield block
 
     def _pages(self) -> Iterator[list[Record]]:
-        """What is unpaid or new, then what has been paid since it was read."""
+        """What is unpaid or new, then what has been paid since it was read, or was seen late."""
         wanted = self._documents.fields
         seen: set[int] = set()
         for page in self._erp.pages(self._documents.model, wanted, domain=["|", _UNPAID, ["id", ">", self._newest]]):
             seen.update(record["id"] for record in page)
             yield page
-        settled = iter([n for n in self._open if n not in seen])
-        while ids := list(islice(settled, _IDS_AT_ONCE)):
+        others = iter([n for n in self._ids if n not in seen])
+        while ids := list(islice(others, _IDS_AT_ONCE)):
             yield from self._erp.pages(self._documents.model, wanted, domain=[["id", "in", ids]])
 
+    def _learn(self, known: Mapping[str, LookUp], page: Sequence[Record]) -> None:
+        """Look up what the page names and is not known yet; raises where this user may not see it."""
+        for name, (model, fields) in _LOOKED_UP.items():
+            named = {record[f"{name}_id"][0]: record for record in page if record[f"{name}_id"]}
+            for hidden in learn(self._erp, model, fields, known=known[name], wanted=named):
+                called, document = named[hidden][f"{name}_id"][1], named[hidden]["id"]
+                raise MisconfiguredError(
+                    f"{self.name} {document}: {model} {hidden} ({called!r}) is not to be seen by this user",
+                    hint=f"give the user the right to read {model}, archived ones and those of all companies as well",
+                )
 
-def _complete(record: Record, partners: LookUp, companies: LookUp) -> Record:
-    """The record with its partner and company; those that came after the look-up have their name alone."""
-    more: dict[str, Any] = {"paid": record["payment_state"] == "paid"}
-    for name, known in (("partner", partners), ("company", companies)):
-        reference = record[f"{name}_id"]
-        more[name] = (known.get(reference[0]) or {"name": reference[1]}) if reference else None
-    return {**record, **more}
+
+def _complete(record: Record, known: Mapping[str, LookUp]) -> Record:
+    """The record with its partner and company."""
+    references = {name: record[f"{name}_id"] for name in _LOOKED_UP}
+    more = {name: known[name][reference[0]] if reference else None for name, reference in references.items()}
+    return {**record, **more, "paid": record["payment_state"] == "paid"}

@@ -6,13 +6,14 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from etl_jobs.sources.jsonrpc import Erp, Record
 
 LookUp = dict[int, Record]
+_ARCHIVED_TOO = {"active_test": False}
 
 
 def looked_up(erp: Erp, model: str, fields: Sequence[str], *, env: Mapping[str, str] = os.environ) -> LookUp:
@@ -20,11 +21,24 @@ def looked_up(erp: Erp, model: str, fields: Sequence[str], *, env: Mapping[str, 
     folder = env.get("ETL_RUN_DIR")
 
     def ask() -> LookUp:
-        return {record["id"]: record for page in erp.pages(model, fields) for record in page}
+        return _asked(erp, model, fields)
 
     if not folder:
         return ask()
     return _once(Path(folder, "look-ups", f"{model}.json"), ask)
+
+
+def learn(erp: Erp, model: str, fields: Sequence[str], *, known: LookUp, wanted: Collection[int]) -> list[int]:
+    """Ask for those wanted that are not known: they came after the look-up. Returns those that cannot be seen."""
+    if missing := sorted(set(wanted) - known.keys()):
+        known.update(_asked(erp, model, fields, domain=[["id", "in", missing]]))
+    return sorted(set(missing) - known.keys())
+
+
+def _asked(erp: Erp, model: str, fields: Sequence[str], *, domain: Sequence[Any] = ()) -> LookUp:
+    """Archived ones are among them: documents go on naming them."""
+    pages = erp.pages(model, fields, domain=domain, context=_ARCHIVED_TOO)
+    return {record["id"]: record for page in pages for record in page}
 
 
 def _once(path: Path, ask: Callable[[], LookUp]) -> LookUp:

@@ -1,4 +1,4 @@
-"""One load of documents: what is unpaid or new is read, and replaces what was unpaid, in one transaction.
+"""One load of documents: what is unpaid, new or not here is read, and replaces what was unpaid, in one transaction.
 
 So a run costs what is open, not what there is, and a document that was cancelled while it was unpaid goes.
 """
@@ -14,7 +14,7 @@ from psycopg import sql
 
 from etl_jobs.checksums import whole
 from etl_jobs.command import this_attempt
-from etl_jobs.erp.documents import Documents, DocumentSource
+from etl_jobs.erp.documents import Documents, DocumentSource, paid_ids
 from etl_jobs.erp.session import asked, erp_session
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.records import RECORDED, Attempt, Loaded, recorded_load, write_record
@@ -98,16 +98,24 @@ class _Load:
 
     def _stage(self, erp: Erp, held: Mapping[str, str]) -> int:
         """What is to be replaced, in a table that only this session sees: how many documents."""
-        open_ids, newest = [], 0
+        ids, newest = [], 0
         if held and not self.full:
             query = sql.SQL(
                 "SELECT coalesce(array_agg(id) FILTER (WHERE NOT paid), ARRAY[]::integer[]), max(id) FROM {}"
             )
             row = self.session.execute(query.format(self.target)).fetchone()
-            open_ids, newest = (row[0], row[1] or 0) if row else ([], 0)
-        source = DocumentSource(erp, self.documents, open_ids=open_ids, newest=newest)
+            ids, newest = (row[0], row[1] or 0) if row else ([], 0)
+            ids += self._late(erp, newest)
+        source = DocumentSource(erp, self.documents, ids=ids, newest=newest)
         copy_into(self.session, _STAGED, source, tuple(self.documents.columns))
         return source.trail.records
+
+    def _late(self, erp: Erp, newest: int) -> list[int]:
+        """The ids of what is paid and not here, although what came after it is: ids are given before a commit."""
+        asked = sql.SQL("SELECT n FROM unnest(%s::bigint[]) AS n WHERE NOT EXISTS (SELECT FROM {} WHERE id = n)")
+        late = asked.format(self.target)
+        pages = paid_ids(erp, self.documents, newest=newest)
+        return [n for page in pages for (n,) in self.session.execute(late, [page]).fetchall()]
 
     def _replace(self, held: Mapping[str, str], *, rows: int, started: datetime) -> Loaded:
         """Delete what is unpaid or was read again, insert what was read, and the load record with it."""

@@ -87,7 +87,7 @@ class Data:
             case "search_count":
                 return len(_search(records, arguments[0]))
             case "search_read":
-                return _read(_search(records, arguments[0]), **options)
+                return _read(_search(records, arguments[0], **options.get("context", {})), **options)
             case "write":
                 for number in arguments[0]:
                     records[number].update(arguments[1])
@@ -138,9 +138,12 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def _search(records: dict[int, Record], domain: Sequence[Any]) -> list[Record]:
-    """The records a domain holds for: terms in Polish notation, joined by and."""
-    return [record for record in records.values() if _holds(record, list(domain))]
+def _search(
+    records: dict[int, Record], domain: Sequence[Any], *, active_test: bool = True, **_context: object
+) -> list[Record]:
+    """The records a domain holds for: terms in Polish notation, joined by and. Archived ones only without the test."""
+    seen = (record for record in records.values() if record.get("active", True) or not active_test)
+    return [record for record in seen if _holds(record, list(domain))]
 
 
 def _holds(record: Record, terms: list[Any]) -> bool:
