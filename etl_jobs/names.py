@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import md5
 
 LONGEST_NAME = 63
+MOST_COLUMNS = 1590  # PostgreSQL has 1,600, and a load needs some beside those of the source
+_OF_THE_SYSTEM = frozenset(("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"))
 
 
 def clip(name: str) -> str:
@@ -39,3 +41,20 @@ def collisions(names: Iterable[str]) -> list[str]:
             said.append(f"{other!r} and {name!r} are the same name in the first {LONGEST_NAME} bytes")
         seen.setdefault(clip(name), name)
     return said
+
+
+def unfit(names: Sequence[str]) -> tuple[str, str] | None:
+    """What is wrong with these columns of a source, and what helps; None where a table can have them."""
+    unnamed = [str(number) for number, name in enumerate(names, 1) if not name]
+    kept = [name for name in names if name in _OF_THE_SYSTEM]
+    if not names:
+        return "no columns", "a table needs one at least"
+    if unnamed:
+        said = f"column {unnamed[0]} has" if len(unnamed) == 1 else f"columns {', '.join(unnamed)} have"
+        return f"{said} no name", "give it one, or take it away"
+    if kept:
+        return f"PostgreSQL keeps the name {', '.join(map(repr, kept))} for itself", "give it another name there"
+    if len(names) > MOST_COLUMNS:
+        said = f"{len(names):,} columns, a table can have {MOST_COLUMNS:,}"
+        return said, "a file with fewer, or with rows in place of columns, can be loaded"
+    return None

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from etl_jobs.complaints import Skipped, UnclearError, complaint_of, noting
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
-from etl_jobs.names import clip, collisions
+from etl_jobs.names import clip, collisions, unfit
 from etl_jobs.owned import STAGING
 from etl_jobs.screening import screen, without
 from etl_jobs.sources import Source
@@ -66,6 +66,8 @@ def check_header(source: Source, table: Table, *, pinned: Mapping[str, str] | No
     Without `pinned` that is what the catalogue declares; where it declares nothing, everything is right.
     """
     names = source.columns()
+    if wrong := unfit(names):
+        raise DataRejectedError(f"{source.name}: {wrong[0]}", hint=wrong[1])
     if same := collisions(names):
         raise DataRejectedError(f"{source.name} line 1: {'; '.join(same)}", hint="give one of them another name")
     header = tuple(map(clip, names))
@@ -135,6 +137,19 @@ def send(session: Session, statement: sql.Composed, blocks: Iterable[bytes]) -> 
             copy.write(block)
             sent += len(block)
     return sent
+
+
+@contextlib.contextmanager
+def refusing_long_rows(table: Table) -> Iterator[None]:
+    """What the server says of a row that is too long for it is a DataRejectedError."""
+    try:
+        yield
+    except psycopg.errors.ProgramLimitExceeded as error:
+        raise DataRejectedError(
+            f"table {table.name!r}: {error.diag.message_primary}",
+            hint="a row's values have to fit on a page of 8 kB (long texts go elsewhere, up to 1 GB):"
+            " take fewer columns, or shorter types",
+        ) from error
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from etl_jobs.refusals import words_of
 from etl_jobs.rejects import Rejected, move_bad_rows, unreadable
 from etl_jobs.shape import Shape, refuse_text_watermark
 from etl_jobs.sources import Source
-from etl_jobs.staging import create_staging, identifiers
+from etl_jobs.staging import create_staging, identifiers, refusing_long_rows
 from etl_jobs.strategies import Step, part_of
 from etl_jobs.swap import refuse_dependents
 from etl_jobs.tables import HISTORY, Catalogue, Table
@@ -87,7 +87,8 @@ class Work:
         since = None if self.full or not self.held else watermark_less_lag(self.session, self.name, self.table)
         part = part_of(self.table, since=since)
         skipped: list[Skipped] = []
-        with self.session.transaction() if self.beside else contextlib.nullcontext():
+        together = self.session.transaction() if self.beside else contextlib.nullcontext()
+        with refusing_long_rows(self.table), together:
             create_staging(self.session, self.staging, self.table, first=self.held, logged=self.beside)
             self.check_target(shape, like=self.staging)
             sent = self._copy(header, None if shape.unknown else part, skipped, freeze=self.beside)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
+from etl_jobs.names import unfit
 from etl_jobs.sources import framing
 from etl_jobs.sources.encodings import hint_for, python_name, server_name
 from etl_jobs.sources.files import Stream, find_files, fingerprint_of, read_blocks, size_of
@@ -141,6 +142,10 @@ class CsvSource:
         if not any(header):
             said = "line 1 is empty" if any(block.strip(_MARK) for block in self._bytes(path)) else "is empty"
             raise DataRejectedError(f"{path} {said}", hint="its first line must name the columns")
+        if wrong := unfit(header):
+            said, hint = wrong
+            more = "" if all(header) else ": is there a delimiter too many in every line?"
+            raise DataRejectedError(f"{path} line 1: {said}", hint=hint + more)
         twice = sorted({c for c in header if header.count(c) > 1})
         if twice:
             raise DataRejectedError(f"{path} line 1: more than one column {', '.join(map(repr, twice))}")
