@@ -13,10 +13,10 @@ from typing import Any
 
 from etl_jobs.declared import EACH_KEYS, TABLE_KEYS, check_table, read_reference
 from etl_jobs.declared_checks import read_check, read_rejects
-from etl_jobs.entries import LIST, PART, TEXT, Entries
+from etl_jobs.entries import FILLED, LIST, PART, TEXT, Entries
 from etl_jobs.errors import MisconfiguredError
 from etl_jobs.found import NAMES, Found, claimed, file_document, find_tables, folder_document, problems_of
-from etl_jobs.names import clip, collisions
+from etl_jobs.names import LONGEST_NAME, clip, collisions
 from etl_jobs.sources.settings import KINDS
 from etl_jobs.tables import Catalogue, SourceSettings, Table
 
@@ -25,7 +25,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _MOST_PROBLEMS = 20
 
 _TOP_KEYS = {"source": PART, "warehouse": PART, "table": LIST}
-_WAREHOUSE_KEYS = {"schema": TEXT, "marts": TEXT}
+_WAREHOUSE_KEYS = {"schema": FILLED, "marts": TEXT}
 
 
 def default_path(env: Mapping[str, str]) -> Path:
@@ -74,6 +74,7 @@ class _Reader:
     def catalogue(self, document: dict[str, Any], *, scale: float | None) -> Catalogue:
         top = self.entries.known(document, "", _TOP_KEYS)
         warehouse = self.entries.known(top.get("warehouse", {}), "warehouse", _WAREHOUSE_KEYS, needed=("schema",))
+        self._check_schema(warehouse.get("schema", ""))
         source = self._source(top.get("source", {}), scale=scale)
         tables = self._tables(top.get("table", []), source, is_known=not self.entries.problems)
         if not tables and not self.entries.problems:
@@ -90,6 +91,17 @@ class _Reader:
             tables=tables,
             marts=self._path(marts) if marts else None,
         )
+
+    def _check_schema(self, name: str) -> None:
+        said = ""
+        if len(name.encode()) > LONGEST_NAME:
+            said = f"longer than PostgreSQL's {LONGEST_NAME} bytes for a name: {name!r}"
+        elif name == "etl":
+            said = "'etl' is for load records, tables need another one"
+        elif name.startswith("pg_") or name == "information_schema":
+            said = f"{name!r} is the server's own"
+        if said:
+            self.entries.problems.append(f"warehouse: schema: {said}")
 
     def _source(self, entry: object, *, scale: float | None) -> SourceSettings:
         name = entry.get("kind") if isinstance(entry, dict) else None
@@ -190,7 +202,8 @@ class _Reader:
         return [] if problems else [{**found, "name": table.name, "file": table.file} for table in free]
 
     def _table(self, place: int, number: int, entry: dict[str, Any], source: str) -> Table:
-        where = f"table {entry['name']!r}" if "name" in entry else f"table {number}"
+        named = isinstance(entry, dict) and "name" in entry
+        where = f"table {entry['name']!r}" if named else f"table {number}"
         found = self.entries.known(entry, where, TABLE_KEYS, needed=("name",))
         found.setdefault("name", f"#{number}")
         self.entries.problems.extend(f"{where}: columns: {said}" for said in collisions(found.get("columns", {})))

@@ -5,32 +5,54 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from etl_jobs.declared_checks import REJECTS
-from etl_jobs.entries import FLAG, LIST, NUMBER, PART, TEXT, TEXT_OR_NUMBER, TEXT_OR_TEXTS, TEXTS, WHOLE, Entries, guess
+from etl_jobs.declared_checks import REJECTS, check_fits, check_lag
+from etl_jobs.entries import (
+    COUNT,
+    FILLED,
+    FLAG,
+    LAG,
+    LIST,
+    PART,
+    SHARE,
+    SPAN,
+    TEXT,
+    TEXT_OR_TEXTS,
+    TEXTS,
+    TEXTS_ONCE,
+    Entries,
+    guess,
+)
 from etl_jobs.names import LONGEST_NAME, clip
 from etl_jobs.tables import HISTORY, Reference, Table
 
 STRATEGIES = ("snapshot", "replace", "slice", "append", "incremental", "scd2")
-_TYPE = re.compile(r'"?[A-Za-z_][\w.]*"?( [A-Za-z]+)*( ?\(\d+(, ?\d+)?\))?( with(out)? time zone)?( ?\[\d*\])*', re.I)
+_FIELD = "(year|month|day|hour|minute|second)"
+_NUMBERS = r"(\ ?\(\d+(,\ ?-?\d+)?\))"
+_TYPE = re.compile(
+    rf"""(double\ precision|(national\ )?char(acter)?(\ varying)?{_NUMBERS}?|bit\ varying{_NUMBERS}?
+    |time(stamp)?{_NUMBERS}?\ with(out)?\ time\ zone|interval\ {_FIELD}(\ to\ {_FIELD})?{_NUMBERS}?
+    |(?!double\b|(small|big)?serial[248]?\b)("\w+"|[a-z_]\w*)(\.("\w+"|[a-z_]\w*))?{_NUMBERS}?)(\ ?\[\d*\])*""",
+    re.I | re.X,
+)
 
 _REFERENCE_KEYS = {"columns": TEXTS, "table": TEXT, "to": TEXTS, "orphans": TEXT}
 TABLE_KEYS = {
-    "name": TEXT,
+    "name": FILLED,
     "file": TEXT_OR_TEXTS,
     "source": PART,
     "columns": PART,
     "required": TEXTS,
-    "key": TEXTS,
+    "key": TEXTS_ONCE,
     "duplicates": TEXT,
     "references": LIST,
     "strategy": TEXT,
     "where": TEXT,
     "watermark": TEXT,
-    "lag": TEXT_OR_NUMBER,
-    "fresh_for": TEXT,
+    "lag": LAG,
+    "fresh_for": SPAN,
     "skip_unchanged": FLAG,
-    "min_rows": WHOLE,
-    "max_delete": NUMBER,
+    "min_rows": COUNT,
+    "max_delete": SHARE,
     "secret": TEXTS,
     "checks": LIST,
     "rejects": REJECTS,
@@ -72,6 +94,7 @@ def check_table(entries: Entries, table: Table, tables: tuple[Table, ...]) -> No
     for number, check in enumerate(table.checks):
         names = (*((check.column,) if check.column else ()), *check.unique)
         _check_columns(entries, f"{where}: checks.{number}", names, table)
+        check_fits(entries, f"{where}: checks.{number}", check, table.columns)
     if table.reject_limit:
         _check_rejects(entries, where, table, tables)
     for reference in table.references:
@@ -100,6 +123,7 @@ def _check_strategy(entries: Entries, where: str, table: Table) -> None:
             entries.problems.append(f"{where}: strategy 'scd2' makes the column {name!r} itself, name yours otherwise")
     if table.watermark:
         _check_columns(entries, f"{where}: watermark", (table.watermark,), table)
+        check_lag(entries, f"{where}: lag", table)
 
 
 def _check_reference(

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
 from typing import Any
 
-from etl_jobs.entries import FLAG, LIST, NUMBER, TEXT, TEXTS, WHOLE, Entries, Kind
+from etl_jobs.entries import FILLED, FROM_ZERO, LIST, SPAN, TEXT, TEXTS, WHOLE, Entries, Kind
 from etl_jobs.names import clip
-from etl_jobs.tables import Check
+from etl_jobs.tables import Check, Table
 
-_LIMIT = Kind("a number, or a text such as a date", lambda value: isinstance(value, int | float | str))
+
+def _is_limit(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    return number or isinstance(value, str)
+
+
+_LIMIT = Kind("a number, or a text such as a date", _is_limit)
 _KINDS = {
-    "not_null": FLAG,
+    "not_null": Kind("true", lambda value: value is True),
     "unique": TEXTS,
     "accepted": LIST,
     "min": _LIMIT,
     "max": _LIMIT,
-    "fresh": TEXT,
-    "row_change": NUMBER,
-    "sql": TEXT,
+    "fresh": SPAN,
+    "row_change": FROM_ZERO,
+    "sql": FILLED,
 }
 _CHECK_KEYS = {"column": TEXT, "name": TEXT, "severity": TEXT, **_KINDS}
 _OF_A_COLUMN = {"not_null", "accepted", "min", "max", "fresh"}
+_FAMILIES = {
+    "a number": "smallint|int|int2|int4|int8|integer|bigint|numeric|decimal|real|double precision|float|float4|float8",
+    "a time": "date|timestamptz|timestamp.*",
+    "a text": "text|(national )?char(acter)?( varying)?|varchar|bpchar",
+    "true or false": "bool|boolean",
+}
 REJECTS = Kind('"fail" or { limit = … }', lambda value: value == "fail" or isinstance(value, dict))
 
 
@@ -57,3 +72,51 @@ def read_check(entries: Entries, where: str, entry: object) -> Check:
     if any(not isinstance(value, str | int | float) for value in found.get("accepted", ())):
         entries.problems.append(f"{where}.accepted: expected texts, numbers, true or false")
     return Check(**found)
+
+
+def check_fits(entries: Entries, where: str, check: Check, columns: Mapping[str, str]) -> None:
+    """The check's values are of the declared type of its column; what does not fit becomes a problem."""
+    kind = columns.get(check.column, "")
+    family = _family(kind)
+    if not family:
+        return
+    if check.fresh and family != "a time":
+        entries.problems.append(f"{where}.fresh: column {check.column!r} is {kind}, not a time")
+    values = [("accepted", value) for value in check.accepted] + [("min", check.min), ("max", check.max)]
+    for key, value in values:
+        if value is not None and not _fits(value, family):
+            entries.problems.append(f"{where}.{key}: column {check.column!r} is {kind}, got {value!r}")
+
+
+def check_lag(entries: Entries, where: str, table: Table) -> None:
+    """The lag can be taken away from the declared type of the watermark."""
+    kind, lag = table.columns.get(table.watermark, ""), table.lag
+    said = f"{where}: column {table.watermark!r} is {kind}"
+    match _family(kind):
+        case "a number" if isinstance(lag, str):
+            entries.problems.append(f"{said}, got {lag!r}, not a number")
+        case "a time" if lag and not isinstance(lag, str) and not (kind.lower() == "date" and isinstance(lag, int)):
+            entries.problems.append(f'{said}, got {lag!r}, not a span of time such as "2 days"')
+        case "a text" | "true or false" | "a list" if lag:
+            entries.problems.append(f"{said}, from which nothing is taken away")
+
+
+def _family(kind: str) -> str:
+    """What the values of a type are, empty where we do not know."""
+    if "[" in kind:
+        return "a list"
+    name = re.sub(r" ?\(.*?\)", "", kind).lower()
+    return next((family for family, names in _FAMILIES.items() if re.fullmatch(names, name)), "")
+
+
+def _fits(value: object, family: str) -> bool:
+    match family:
+        case "a number" if isinstance(value, str):
+            return (
+                re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|[+-]?inf(inity)?", value, re.I) is not None
+            )
+        case "a number":
+            return not isinstance(value, bool)
+        case "true or false":
+            return isinstance(value, bool | str)
+    return isinstance(value, str)

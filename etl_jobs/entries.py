@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -20,21 +22,48 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
 def _are_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(v, str) for v in value)
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_from_zero(value: object) -> bool:
+    return _is_number(value) and 0 <= value < math.inf  # type: ignore[operator]
+
+
+_UNIT = (
+    "microseconds?|us|milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w|months?|mons?"
+    "|years?|yrs?|y|decades?|century|centuries|millennium|millennia"
+)
+_SPAN = re.compile(
+    rf"\s*@?\s*((\d+(\.\d+)?\s*({_UNIT})\b|\d+:\d\d(:\d\d(\.\d+)?)?|\d+)\s*)+|P[\dYMWDTHS.]+", re.I | re.A
+)
+
+
+def _is_span(value: object) -> bool:
+    return isinstance(value, str) and _SPAN.fullmatch(value) is not None
 
 
 def _maps_texts(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
 
 
-TEXT = Kind("a text", lambda value: isinstance(value, str))
+TEXT = Kind("a text", _is_text)
+FILLED = Kind("a text that is not empty", lambda value: _is_text(value) and value != "")
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
 WHOLE = Kind("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool))
 NUMBER = Kind("a number", _is_number)
-TEXT_OR_NUMBER = Kind("a text or a number", lambda value: isinstance(value, str) or _is_number(value))
+SHARE = Kind("a number from 0 to 1", lambda value: _is_from_zero(value) and value <= 1)  # type: ignore[operator]
+FROM_ZERO = Kind("a number from 0 on", _is_from_zero)
+COUNT = Kind("a whole number from 0 on", lambda value: isinstance(value, int) and _is_from_zero(value))
+SPAN = Kind('a span of time such as "2 days"', _is_span)
+LAG = Kind(f"{FROM_ZERO.said}, or {SPAN.said}", lambda value: _is_from_zero(value) or _is_span(value))
 TEXTS = Kind("a list of texts", _are_texts)
-TEXT_OR_TEXTS = Kind("a text or a list of texts", lambda value: isinstance(value, str) or _are_texts(value))
+TEXTS_ONCE = Kind("a list of texts, each of them once", lambda v: _are_texts(v) and len({*v}) == len([*v]))  # type: ignore[misc]
+TEXT_OR_TEXTS = Kind("a text or a list of texts", lambda value: _is_text(value) or _are_texts(value))
 LIST = Kind("a list", lambda value: isinstance(value, list))
 PART = Kind("a table", lambda value: isinstance(value, dict))
 MAP = Kind("a table of texts", _maps_texts)
@@ -65,11 +94,11 @@ class Entries:
         self.problems.extend(f"{dot}{key!r} is missing" for key in needed if key not in entry)
         return good
 
-    def one_of(self, value: str, allowed: Iterable[str], where: str) -> None:
+    def one_of(self, value: object, allowed: Iterable[str], where: str) -> None:
         allowed = tuple(allowed)
         if value not in allowed:
             expected = " or ".join(repr(a) for a in allowed)
-            self.problems.append(f"{where}: expected {expected}, got {value!r}{guess(value, allowed)}")
+            self.problems.append(f"{where}: expected {expected}, got {value!r}{guess(str(value), allowed)}")
 
 
 def guess(word: str, known: Iterable[str]) -> str:

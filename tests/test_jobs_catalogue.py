@@ -1,5 +1,6 @@
 """Reading tables.toml: everything wrong with it is said at once, with a guess at what was meant."""
 
+# ruff: noqa: F401, F811
 from __future__ import annotations
 
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 
 from etl_jobs.catalogue import PACKAGED, default_path, read_catalogue
 from etl_jobs.errors import MisconfiguredError
+from tests.support.jobs import query
+from tests.support.servers import database, warehouse
 
 GOOD = """
 [source]
@@ -71,11 +74,161 @@ BAD = {
     "variable": ("${DATA}", "${NOWHERE}", "the environment variable NOWHERE is not set"),
     "delimiter": ('";"', '";;"', "source.csv.delimiter: expected one character"),
     "schema": ('schema = "w"', "", "warehouse: 'schema' is missing"),
-    "a text for a list": ('key = ["id"]', 'key = "id"', "key: expected a list of texts, got 'id'"),
-    "numbers for texts": ('key = ["id"]', 'key = [1, ["id"]]', "key: expected a list of texts, got [1, ['id']]"),
+    "a text for a list": ('key = ["id"]', 'key = "id"', "key: expected a list of texts, each of them once, got 'id'"),
+    "numbers for texts": ('key = ["id"]', 'key = [1, ["id"]]', "of them once, got [1, ['id']]"),
     "long name": ('name = "B"', f'name = "{"B" * 64}"', "longer than PostgreSQL's 63 bytes"),
     "not TOML": ("[source]", "[source", "Expected ']'"),
 }  # fmt: skip
+
+
+KEY, TYPE = 'key = ["id"]', '"integer"'
+BAD |= {
+    name: (KEY, f"{KEY}\n{setting}", said)
+    for name, setting, said in [
+        ("share", "max_delete = 1.5", "table 'A': max_delete: expected a number from 0 to 1, got 1.5"),
+        ("negative share", "max_delete = -1", "max_delete: expected a number from 0 to 1, got -1"),
+        ("no share", "max_delete = nan", "max_delete: expected a number from 0 to 1, got nan"),
+        ("fewer than none", "min_rows = -5", "min_rows: expected a whole number from 0 on, got -5"),
+        ("changed by less than nothing", "checks = [{ row_change = -0.1 }]", "row_change: expected a number from 0 on"),
+        ("changed by what", "checks = [{ row_change = nan }]", "row_change: expected a number from 0 on, got nan"),
+        (
+            "span of what",
+            'fresh_for = "1 houur"',
+            "fresh_for: expected a span of time such as \"2 days\", got '1 houur'",
+        ),
+        ("no span", 'fresh_for = ""', "fresh_for: expected a span of time"),
+        ("span backwards", 'fresh_for = "-1 hour"', "fresh_for: expected a span of time"),
+        (
+            "lag of what",
+            'watermark = "at"\nlag = "2 dayz"',
+            "lag: expected a number from 0 on, or a span of time such as",
+        ),
+        ("lag forwards", 'watermark = "at"\nlag = "-5000 days"', "lag: expected a number from 0 on, or a span of time"),
+        ("number forwards", 'watermark = "at"\nlag = -3', "lag: expected a number from 0 on, or a span of time"),
+        (
+            "lag for times",
+            'watermark = "at"\nlag = 3',
+            "lag: column 'at' is timestamp with time zone, got 3, not a span",
+        ),
+        (
+            "lag for numbers",
+            'watermark = "id"\nlag = "2 days"',
+            "lag: column 'id' is integer, got '2 days', not a number",
+        ),
+        (
+            "lag of lists",
+            'watermark = "tags"\nlag = 1',
+            "lag: column 'tags' is text[], from which nothing is taken away",
+        ),
+        (
+            "not not null",
+            'checks = [{ column = "id", not_null = false }]',
+            "checks.0: not_null: expected true, got False",
+        ),
+        (
+            "fresh numbers",
+            'checks = [{ column = "id", fresh = "2 days" }]',
+            "checks.0.fresh: column 'id' is integer, not a",
+        ),
+        ("fresh for what", 'checks = [{ column = "at", fresh = "2 dayz" }]', "fresh: expected a span of time such as"),
+        (
+            "accepted texts",
+            'checks = [{ column = "id", accepted = [1, "x"] }]',
+            "accepted: column 'id' is integer, got 'x'",
+        ),
+        (
+            "accepted flags",
+            'checks = [{ column = "id", accepted = [true] }]',
+            "accepted: column 'id' is integer, got True",
+        ),
+        (
+            "limit of what",
+            'checks = [{ column = "n", min = "kaputt" }]',
+            "min: column 'n' is numeric(10, 2), got 'kaputt'",
+        ),
+        (
+            "number for times",
+            'checks = [{ column = "at", max = 5 }]',
+            "max: column 'at' is timestamp with time zone, got 5",
+        ),
+        (
+            "no limit",
+            'checks = [{ column = "id", min = nan }]',
+            "min: expected a number, or a text such as a date, got",
+        ),
+        (
+            "flag as limit",
+            'checks = [{ column = "id", min = true }]',
+            "min: expected a number, or a text such as a date",
+        ),
+        ("empty SQL", 'checks = [{ sql = "" }]', "sql: expected a text that is not empty, got ''"),
+        ("NUL", 'comment = "x\\u0000y"', "comment: expected a text"),
+    ]
+}
+BAD |= {
+    "key twice": (KEY, 'key = ["id", "id"]', "key: expected a list of texts, each of them once, got ['id', 'id']"),
+    "empty name": ('name = "B"', 'name = ""', "table '': name: expected a text that is not empty, got ''"),
+    "empty schema": ('schema = "w"', 'schema = ""', "warehouse: schema: expected a text that is not empty, got ''"),
+    "long schema": ('schema = "w"', f'schema = "{"w" * 64}"', "warehouse: schema: longer than PostgreSQL's 63 bytes"),
+    "server's schema": ('schema = "w"', 'schema = "pg_w"', "warehouse: schema: 'pg_w' is the server's own"),
+    "our schema": ('schema = "w"', 'schema = "etl"', "warehouse: schema: 'etl' is for load records"),
+    "kind is no text": ('kind = "csv"', "kind = 5", "source.kind: expected 'csv' or"),
+    "kind is a list": ('kind = "csv"', 'kind = ["csv"]', "source.kind: expected 'csv' or"),
+    "no text encoding": ('";"', '";", encoding = "rot13"', "source.csv.encoding: there is no encoding 'rot13'"),
+    "undefined encoding": ('";"', '";", encoding = "undefined"', "source.csv.encoding: there is no encoding 'undefi"),
+    "bytes as encoding": ('";"', '";", encoding = "base64"', "source.csv.encoding: there is no encoding 'base64'"),
+    **{
+        f"type {kind!r}": (TYPE, f'"{kind}"', f"columns.id: not a PostgreSQL type: {kind!r}")
+        for kind in ("integer UNIQUE", "integer not null", "integer primary key", "int default 1", "serial",
+                     "bigserial", "text with time zone", "text COLLATE C", "double", "character varyin(3)")
+    },
+}  # fmt: skip
+
+
+TYPES = (
+    "integer", "INT", "double precision", "Double Precision", "character varying(3)", "character varying",
+    "bit varying(3)", "national character varying(3)", "timestamp(3) with time zone", "timestamp without time zone",
+    "time with time zone", "numeric(10,2)", "numeric (10, 2)", "numeric(5,-2)", "interval", "interval day to second",
+    "interval(3)", "text[]", "integer[3][]", "public.mood", '"my_type"', '"Shop".mood', "varchar(3)[]",
+    "interval year to month", "char", "bit(3)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_types_of_all_forms_are_types(tmp_path: Path, kind: str) -> None:
+    read(tmp_path, GOOD.replace(TYPE, f"'{kind}'", 1).replace('key = ["id"]', ""))
+
+
+SPANS = (
+    "2 days",
+    "1 month",
+    "1 hour 30 min",
+    "90",
+    "00:30",
+    "1 day 02:00:00",
+    "1.5 h",
+    "P1DT2H",
+    "2 weeks",
+    "1mon",
+    "@ 1 yr",
+)
+
+
+def test_what_is_taken_for_a_span_of_time_is_one_for_the_server(tmp_path: Path, database: str) -> None:
+    for span in SPANS:
+        read(tmp_path, GOOD.replace(KEY, f'{KEY}\nfresh_for = "{span}"'))
+        assert query(database, f"SELECT interval '{span}' >= interval '0'") == [(True,)]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ['watermark = "at"\nlag = "2 days"', 'watermark = "id"\nlag = 3',
+     'checks = [{ column = "n", min = "5.5", max = inf }]',
+     'checks = [{ column = "at", fresh = "2 days", severity = "warn" }, { column = "at", min = "2020-01-01" }]',
+     'checks = [{ column = "tags", accepted = ["{a}"] }]', "max_delete = 1", "max_delete = 0", "min_rows = 0"],
+)  # fmt: skip
+def test_what_fits_its_column_is_accepted(tmp_path: Path, setting: str) -> None:
+    read(tmp_path, GOOD.replace(KEY, f'{KEY}\nstrategy = "append"\n{setting}'))
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -86,6 +239,14 @@ def test_a_mistake_is_named(tmp_path: Path, case: str) -> None:
         read(tmp_path, GOOD.replace(old, new, 1))
 
     assert said in caught.value.message
+    assert "tables.toml" in caught.value.message
+
+
+@pytest.mark.parametrize("tables", ["table = [5]", "table = 5", 'table = [["a"], {}]'])
+def test_tables_that_are_none_are_named(tmp_path: Path, tables: str) -> None:
+    with pytest.raises(MisconfiguredError, match=r"expected a (table|list), got") as caught:
+        read(tmp_path, f'{tables}\n[source]\nkind = "csv"\nfolder = "."\n[warehouse]\nschema = "w"\n')
+
     assert "tables.toml" in caught.value.message
 
 

@@ -49,8 +49,9 @@ def python_name(encoding: str) -> str:
     """Python's name of it; raises MisconfiguredError where nobody knows it."""
     name = _PYTHON.get(_plain(encoding), encoding)
     try:
+        "".encode(name)  # not all that Python knows is for text
         return codecs.lookup(name).name if name != "utf-8-sig" else name
-    except LookupError:
+    except (LookupError, UnicodeError):
         raise MisconfiguredError(
             f"source.csv.encoding: there is no encoding {encoding!r}", hint='for example "UTF8", "WIN1252", "UTF-16"'
         ) from None

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from etl_jobs.entries import LIST, MAP, NUMBER, PART, TEXT, TEXTS, WHOLE, Entries, Kind
+from etl_jobs.errors import MisconfiguredError
+from etl_jobs.sources.encodings import python_name
 
 
 def _nothing_more(_where: str, _options: Mapping[str, Any], _entries: Entries) -> None:
@@ -30,6 +32,11 @@ def _check_csv(where: str, options: Mapping[str, Any], entries: Entries) -> None
     for key in ("delimiter", "quote", "escape"):
         if len(options.get(key, "x").encode()) != 1:
             entries.problems.append(f"{where}.{key}: expected one character, got {options[key]!r}")
+    encoding = options.get("encoding", "UTF8")
+    try:
+        python_name(encoding if "${" not in encoding else "UTF8")
+    except MisconfiguredError as error:
+        entries.problems.append(error.message)
     if options.get("delimiter", ",") == options.get("quote", '"'):
         entries.problems.append(f"{where}: delimiter and quote are the same character")
 
