@@ -9,6 +9,7 @@ from typing import NamedTuple
 from etl_jobs.errors import MisconfiguredError
 from etl_jobs.names import clip
 
+HOW_TO_ALLOW = 'declare a type that holds it, convert it in a query, or name it in source = { lossy = ["…"] }'
 _FORM = re.compile(
     r"\s*(?P<name>[^(\[]+?)\s*(?:\((?P<args>[^)]*)\))?\s*(?P<zone>with(?:out)? time zone)?\s*(?P<array>(?:\[\d*\])*)\s*"
 )
@@ -108,5 +109,5 @@ def check_types(
     if said := losses(found, declared, lossy=lossy):
         raise MisconfiguredError(
             "\n".join(f"table {table!r}, {source}: {s}" for s in said.values()),
-            hint='declare a type that holds it, convert it in a query, or name it in source = { lossy = ["…"] }',
+            hint=HOW_TO_ALLOW,
         )
