@@ -5,22 +5,25 @@ from __future__ import annotations
 from psycopg import sql
 
 from etl_jobs.changes import Change, Changed
-from etl_jobs.checksums import checksum
+from etl_jobs.checksums import checksum, compared
+from etl_jobs.sources.types import parse
 from etl_jobs.staging import identifiers
 from etl_jobs.warehouse import Session
+
+_WHOLE = frozenset(("smallint", "integer", "bigint"))
 
 
 def append(session: Session, change: Change, *, name: str, batch: tuple[int, int]) -> Changed:
     """Add the rows whose key is new; without a key all of them, unless this batch was added before.
 
-    `batch` says which one it is: its number of rows and their checksum. `name` is the target's.
+    `batch` is its number of rows and their checksum, `name` the target's.
     """
     columns = identifiers(change.columns)
     insert = sql.SQL("INSERT INTO {} AS s ({}) SELECT {} FROM {}").format(
         change.target, columns, columns, change.staging
     )
     if not change.key:
-        is_new = remember_batch(session, name, batch)
+        is_new = remember_batch(session, name, change)
         return Changed(inserted=session.execute(insert).rowcount, grown=batch) if is_new else Changed(grown=(0, 0))
     row = session.execute(
         sql.SQL("WITH s AS ({} ON CONFLICT ({}) DO NOTHING RETURNING {}) SELECT count(*), {} FROM s").format(
@@ -31,10 +34,26 @@ def append(session: Session, change: Change, *, name: str, batch: tuple[int, int
     return Changed(inserted=row[0], grown=(row[0], int(row[1])))
 
 
-def remember_batch(session: Session, name: str, batch: tuple[int, int]) -> bool:
-    """Write down, in the transaction of its rows, that the batch is there; False if it was already."""
-    statement = "INSERT INTO etl.batch (target, rows, checksum) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
-    return session.execute(statement, [name, *batch]).rowcount == 1
+def remember_batch(session: Session, name: str, change: Change) -> bool:
+    """Write down, in the transaction of its rows, that the batch in staging is there; False if it was already.
+
+    It is the same batch in whatever order its rows and columns are, and whatever its whole numbers are called.
+    """
+    mark = sql.SQL("SELECT {}, count(*), coalesce(sum(hash_record_extended(ROW({}), 0)), 0) FROM {} AS s").format(
+        sql.Literal(name),
+        sql.SQL(", ").join(_alike(c, change.columns[c]) for c in sorted(change.columns)),
+        change.staging,
+    )
+    statement = sql.SQL("INSERT INTO etl.batch (target, rows, checksum) {} ON CONFLICT DO NOTHING").format(mark)
+    return session.execute(statement).rowcount == 1
+
+
+def _alike(column: str, kind: str) -> sql.Composable:
+    """An expression whose hash is the same for all types of numbers that are told exactly."""
+    known = parse(kind)
+    if known.name in _WHOLE and not known.array:
+        return sql.SQL("{}::numeric").format(sql.Identifier("s", column))
+    return compared({column: kind}, of="s")
 
 
 def forget_batches(session: Session, name: str) -> None:

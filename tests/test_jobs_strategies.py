@@ -60,6 +60,25 @@ def test_appending_without_a_key_adds_a_batch_once_whatever_its_order(shop: Shop
     assert shop.run("final").status == 0
 
 
+def test_a_batch_is_the_same_in_whatever_order_its_columns_are_and_whatever_its_numbers_are_called(shop: Shop) -> None:
+    shop.table("goods", {**GOODS, "n": "integer", "at": "json"}, 'strategy = "append"')
+    shop.file("goods.csv", "id,name,n,at\n1,a,5,{}\n2,b,,\n")
+    counted = [counts(shop.load())]
+    shop.tables.clear()
+    shop.table("goods", {"at": "json", "n": "integer", "name": "text", "id": "integer"}, 'strategy = "append"')
+    counted.append(counts(shop.load()))
+    query(shop.dsn, "ALTER TABLE shop.goods ALTER id TYPE bigint, ALTER n TYPE numeric(9,2), ALTER name TYPE varchar")
+    shop.tables.clear()
+    shop.table("goods", {"name": "varchar", "at": "json", "id": "int8", "n": "numeric(9,2)"}, 'strategy = "append"')
+    shop.file("goods.csv", "n,name,at,id\n,b,,2\n5.0,a,{},1\n")
+    counted.append(counts(shop.load()))
+    shop.file("goods.csv", "n,name,at,id\n,b,,2\n5.01,a,{},1\n")
+    counted.append(counts(shop.load()))
+
+    assert counted == [(2, 2, 0, 0), (2, 0, 0, 0), (2, 0, 0, 0), (2, 2, 0, 0)]
+    assert shop.run("final").status == 0
+
+
 def test_a_dropped_table_takes_its_batches_again(shop: Shop) -> None:
     shop.table("goods", GOODS, 'strategy = "append"')
     loaded(shop, "1,a")
