@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from etl_jobs.errors import JobError, MisconfiguredError, UnavailableError
+from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, UnavailableError
 from etl_jobs.sources.extras import needed
 from etl_jobs.sources.records import are_arrays, header, lines
+from etl_jobs.sources.sqlite_values import Check, checks_of, holding
 from etl_jobs.sources.trail import RecordSource
-from etl_jobs.sources.types import check_types
+from etl_jobs.sources.types import HOW_TO_ALLOW, check_types
 from etl_jobs.tables import SourceSettings, Table
 
 with needed("sql", "this source"):
@@ -52,9 +53,11 @@ class DatabaseSource(RecordSource):
         return names
 
     def types(self) -> dict[str, str]:
-        """As `columns` has found them."""
+        """As `columns` has found them; SQLite's as wide as what they may hold, where no declared type says which."""
         _, types = self._known or self._asked()
-        return types
+        if not self._is_sqlite:
+            return types
+        return {name: kind if name in self._table.columns else holding(kind) for name, kind in types.items()}
 
     def blocks(self) -> Iterator[bytes]:
         self.trail.begin()
@@ -64,11 +67,36 @@ class DatabaseSource(RecordSource):
             if self._known and names != self._known[0]:
                 raise UnavailableError(f"{self.name} was changed while it was read", hint="try again")
             arrays = are_arrays({name: self._table.columns.get(name, "") for name in names})
+            checks = self._checks(names)
             yield header(names)
             for rows in result.partitions(_ROWS_PER_BLOCK):
+                self._refuse_losses(rows, names, checks)
                 block = lines(rows, arrays)
                 self.trail.add(block, records=len(rows))
                 yield block
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self._url.get_backend_name() == "sqlite"
+
+    def _checks(self, names: Sequence[str]) -> list[tuple[int, Check]]:
+        """Types are kept by every database but SQLite."""
+        lossy = self._table.source.get("lossy", ())
+        exact = {column: kind for column, kind in self._table.columns.items() if column not in lossy}
+        return checks_of(exact, names) if self._is_sqlite else []
+
+    def _refuse_losses(
+        self, rows: Sequence[Sequence[Any]], names: Sequence[str], checks: Sequence[tuple[int, Check]]
+    ) -> None:
+        """Raise DataRejectedError for a value of which the server would drop a part without a word."""
+        for place, check in checks:
+            for number, row in enumerate(rows, start=self.trail.records + 1):
+                if lost := check(row[place]):
+                    column = names[place]
+                    shown = "" if column in self._table.secret else f", value {str(row[place])!r}"
+                    raise DataRejectedError(
+                        f"{self.place(record=number)}, column {column!r}{shown}: {lost}", hint=HOW_TO_ALLOW
+                    )
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlalchemy.Connection]:
@@ -93,7 +121,7 @@ class DatabaseSource(RecordSource):
         cause = getattr(error, "orig", None) or error
         said = " ".join(str(cause).split())
         passing = type(error).__name__ in _PASSING
-        if self._url.get_backend_name() == "sqlite":
+        if self._is_sqlite:
             passing = passing and any(word in said for word in _BUSY)
         if passing:
             return UnavailableError(self.failed(said), hint="the table is as it was")
@@ -102,7 +130,7 @@ class DatabaseSource(RecordSource):
     def _must_exist(self) -> None:
         """SQLite would make a file that is not there."""
         path = self._url.database or ""
-        is_file = self._url.get_backend_name() == "sqlite" and path and not path.startswith((":", "file:"))
+        is_file = self._is_sqlite and path and not path.startswith((":", "file:"))
         if is_file and not Path(path).is_file():
             raise MisconfiguredError(f"the source {path} does not exist", hint="see source.url")
 
