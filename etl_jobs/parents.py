@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from psycopg import sql
 
+from etl_jobs.checks import count_problems
 from etl_jobs.complaints import Skipped
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError
 from etl_jobs.infer import cast, infer
@@ -92,7 +93,8 @@ def _copy_accepted(
     typed = replace(shape.table, columns=shape.table.columns | types)
     places, rejected = Places(source, unread=tuple(s.number for s in skipped if s.number)), len(skipped)
     while True:  # a row taken out may have been the first of its key
-        moved, places = move_bad_rows(session, keys, typed, [], places=places, already=rejected)
+        found = count_problems(session, keys, typed, [], places=places)
+        moved, places = move_bad_rows(session, keys, typed, [], found=found, places=places, already=rejected)
         rejected += len(moved)
         if not moved:
             return

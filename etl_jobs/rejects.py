@@ -12,7 +12,7 @@ from typing import Any
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from etl_jobs.checks import HIDDEN, checked
+from etl_jobs.checks import HIDDEN, Found, checked
 from etl_jobs.complaints import Skipped
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.owned import is_rejects
@@ -99,14 +99,18 @@ def move_bad_rows(
     table: Table,
     parents: Sequence[sql.Composable],
     *,
+    found: Found,
     places: Places,
     already: int,
 ) -> tuple[list[Rejected], Places]:
-    """Take the rows that fail a rule out of staging; `already` counts towards the limit.
+    """Take rows that fail a rule, as was `found`, out of staging; `already` counts towards the limit.
 
+    A row repeats another one only if nothing else is wrong with that: so who finds rows here counts and asks again.
     Returns them, none where none fails, and where the rows that are left stand.
     """
-    rules = [r for r in rules_of(table, staging, parents) if r.severity == "fail" and r.of_rows]
+    counted = zip(rules_of(table, staging, parents), found.counts, strict=True)
+    failing = [rule for rule, count in counted if count and rule.severity == "fail" and rule.of_rows]
+    rules = [rule for rule in failing if rule.surplus is None] or failing[:1]
     if not rules:
         return [], places
     with session.transaction():

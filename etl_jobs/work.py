@@ -176,7 +176,13 @@ class Work:
         found = count_problems(self.session, self.staging, self.table, parents, places=staged.places)
         while self.table.reject_limit:  # a row taken out may have been another one's parent
             moved, places = move_bad_rows(
-                self.session, self.staging, self.table, parents, places=staged.places, already=len(staged.rejected)
+                self.session,
+                self.staging,
+                self.table,
+                parents,
+                found=found,
+                places=staged.places,
+                already=len(staged.rejected),
             )
             if not moved:
                 break

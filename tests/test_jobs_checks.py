@@ -246,3 +246,17 @@ def test_a_mistake_in_the_checks_is_named(settings: str, tmp_path: Path) -> None
         read_catalogue(shop.catalogue, env={})
 
     assert BAD_SETTINGS[settings] in caught.value.message
+
+
+def test_a_good_row_does_not_repeat_a_bad_one(shop: Shop) -> None:
+    settings = 'rejects = { limit = 9 }\nchecks = [{ column = "amount", min = 0 }, { unique = ["teamID"] }]'
+    ended = loaded(shop, settings, HEAD + "1,,-1,,\n1,,7,,a\n1,,8,,b\n2,,2,,b\n3,,3,,b\n")
+
+    assert (ended.status, ended.metrics["rejected"]) == (0, 3), ended.stderr
+    assert [(row[0], row[2], row[4]) for row in shop.rows("sales")] == [(1, 7, "a"), (2, 2, "b")]
+    assert [(place.rpartition(" ")[2], reason) for place, reason in query(
+        shop.dsn, "SELECT place, reason FROM shop.sales__rejects ORDER BY 1")] == [
+        ("2", "column 'amount' is below 0"),
+        ("4", "key (id) is there already"),
+        ("6", "unique (teamID) is there already"),
+    ]  # fmt: skip
