@@ -54,7 +54,8 @@ def read_check(entries: Entries, where: str, entry: object) -> Check:
     """One of a table's `checks`: it says one thing, about a column where that is meant."""
     found: dict[str, Any] = entries.known(entry, where, _CHECK_KEYS)
     entries.one_of(found.get("severity", "fail"), ("fail", "warn"), f"{where}.severity")
-    kinds = {"range" if kind in {"min", "max"} else kind for kind in found if kind in _KINDS}
+    asked = entry if isinstance(entry, dict) else {"sql": entry}
+    kinds = {"range" if kind in {"min", "max"} else kind for kind in asked if kind in _KINDS}
     if len(kinds) != 1:
         expected = ", ".join(_KINDS)
         entries.problems.append(f"{where}: expected one of {expected}, got {', '.join(sorted(kinds)) or 'none'}")
@@ -76,7 +77,7 @@ def read_check(entries: Entries, where: str, entry: object) -> Check:
 
 def check_fits(entries: Entries, where: str, check: Check, columns: Mapping[str, str]) -> None:
     """The check's values are of the declared type of its column; what does not fit becomes a problem."""
-    kind = columns.get(check.column, "")
+    kind = str(columns.get(check.column, ""))
     family = _family(kind)
     if not family:
         return
@@ -90,7 +91,7 @@ def check_fits(entries: Entries, where: str, check: Check, columns: Mapping[str,
 
 def check_lag(entries: Entries, where: str, table: Table) -> None:
     """The lag can be taken away from the declared type of the watermark."""
-    kind, lag = table.columns.get(table.watermark, ""), table.lag
+    kind, lag = str(table.columns.get(table.watermark, "")), table.lag
     said = f"{where}: column {table.watermark!r} is {kind}"
     match _family(kind):
         case "a number" if isinstance(lag, str):

@@ -242,6 +242,18 @@ def test_a_mistake_is_named(tmp_path: Path, case: str) -> None:
     assert "tables.toml" in caught.value.message
 
 
+def test_one_mistake_is_told_once(tmp_path: Path) -> None:
+    text = GOOD.replace('id = "integer", at', "id = 5, at").replace(KEY, 'checks = [{ column = "id", min = true }, 5]')
+    with pytest.raises(MisconfiguredError) as caught:
+        read(tmp_path, text)
+
+    assert [line.partition("tables.toml: ")[2] for line in caught.value.message.splitlines()] == [
+        "table 'A': checks.0: min: expected a number, or a text such as a date, got True",
+        "table 'A': checks.1: expected a table, got 5",
+        "table 'A': columns.id: not a PostgreSQL type: 5",
+    ]
+
+
 @pytest.mark.parametrize("tables", ["table = [5]", "table = 5", 'table = [["a"], {}]'])
 def test_tables_that_are_none_are_named(tmp_path: Path, tables: str) -> None:
     with pytest.raises(MisconfiguredError, match=r"expected a (table|list), got") as caught:

@@ -235,7 +235,7 @@ def test_a_time_that_is_none_is_configuration(shop: Shop) -> None:
     ended = shop.load()
 
     assert ended.status == 78
-    assert "table 'goods': fresh_for: invalid input syntax for type interval" in ended.stderr
+    assert "table 'goods': fresh_for: expected a span of time such as" in ended.stderr
 
 
 @pytest.mark.parametrize(
