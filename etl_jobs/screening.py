@@ -9,7 +9,6 @@ Batches are halved when one fails and doubled when one passes. Only the bad reco
 from __future__ import annotations
 
 import hashlib
-import re
 from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import accumulate
@@ -20,15 +19,22 @@ from psycopg import sql
 from etl_jobs.complaints import Complaint, Skipped, complaint_of
 from etl_jobs.errors import DataRejectedError, UnavailableError
 from etl_jobs.sources import Source
-from etl_jobs.sources.framing import TooLongError, in_batches, is_open, line_end, lines_of, mark_of, records
+from etl_jobs.sources.framing import (
+    TooLongError,
+    in_batches,
+    is_open,
+    line_end,
+    lines_of,
+    mark_of,
+    quoted_mark,
+    records,
+)
 from etl_jobs.warehouse import Session
 
 _BATCH = 1024 * 1024
 _BLOCK = 256 * 1024
 _MOST = 1 << 20
 _KEPT = 1024 * 1024  # bytes of a bad record that are kept to be shown
-_END_MARK = re.compile(rb"(?:^|[\r\n])\\\.(?:[\r\n]|$)")
-_ENDS_THE_DATA = "a line with nothing but \\. ends the data for this server"
 
 
 def source_records(source: Source) -> Iterator[bytes]:
@@ -98,7 +104,7 @@ def _bad_records(judge: _Judge, source: Source) -> Iterator[tuple[Skipped, int]]
     texts = source_records(source)
     header = next(texts, b"")
     mark = mark_of(header)
-    judge.head = b"x" + line_end(header)  # the end of the first line is that of all
+    judge.head, judge.quote = b"x" + line_end(header), quote  # the end of the first line is that of all
     number, line = 1, lines_of(header, b"\r")
     for batch in in_batches(texts, size=_BATCH):
         ends = list(accumulate((lines_of(text, mark) for text in batch), initial=line))
@@ -122,12 +128,15 @@ def _skipped(text: bytes, complaint: Complaint, *, number: int, line: int) -> Sk
 
 
 class _Judge:
-    """Asks the server about records. `head` is a header line with the line end of the source."""
+    """Asks the server about records. `head` is a header line with the line end of the source.
+
+    With `end_mark` a record `\\.` ends the data for it, unless it is in quotes.
+    """
 
     def __init__(self, session: Session, statement: sql.Composed, *, end_mark: bool, secret: Container[str]) -> None:
         self._session, self._statement, self._end_mark, self._secret = session, statement, end_mark, secret
         self._size = _MOST  # how many records are asked about at once
-        self.head = b""
+        self.head, self.quote = b"", b'"'
 
     def bad_of(self, batch: Sequence[bytes], mark: bytes) -> Iterator[tuple[int, Complaint]]:
         """The numbers of the bad records in the batch, with what the server says."""
@@ -146,11 +155,10 @@ class _Judge:
             self._size = max(1, len(part) // 2)
 
     def _complaint(self, texts: Sequence[bytes]) -> Complaint | None:
-        if self._end_mark and any(_END_MARK.search(text) for text in texts):
-            return Complaint(line=None, column=None, value=None, said=_ENDS_THE_DATA)
+        sent = (quoted_mark(text, self.quote) for text in texts) if self._end_mark else texts
         try:
             with self._session.transaction(), self._session.cursor().copy(self._statement) as copy:
-                copy.write(b"".join((self.head, *texts)))
+                copy.write(b"".join((self.head, *sent)))
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             return complaint_of(error, self._secret)
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import partial
 
@@ -16,15 +15,11 @@ from etl_jobs.names import clip, collisions, unfit
 from etl_jobs.owned import STAGING
 from etl_jobs.screening import screen, without
 from etl_jobs.sources import Source
+from etl_jobs.sources.framing import with_quoted_marks
 from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session, server_version
 
 _BAD_RECORD = (psycopg.DataError, psycopg.IntegrityError)  # the latter of domains
-_END_MARK = re.compile(rb"[\r\n]\\\.[\r\n]")
-
-
-class EndMarkError(DataRejectedError):
-    """A line `\\.`, which before PostgreSQL 18 ends the data."""
 
 
 def identifiers(names: Iterable[str], *, of: str = "") -> sql.Composed:
@@ -109,12 +104,12 @@ def copy_into(
     The server itself leaves out values that do not fit their types, since PostgreSQL 17; the rest has to be looked for.
     """
     copying = partial(copy_statement, session, target, source, columns)
-    blocks = source.blocks() if server_version(session) >= 18 else without_end_mark(source)
+    blocks = understood(session, source, source.blocks())
     try:
         watched = contextlib.nullcontext() if skipped is None else noting(session, skipped, columns)
         with emptied(session, target), watched:
             return send(session, copying(part=part, freeze=freeze, skips=skipped is not None, limit=limit), blocks)
-    except (EndMarkError, UnclearError):
+    except UnclearError:
         if skipped is None:
             raise
     except _BAD_RECORD as error:
@@ -124,7 +119,8 @@ def copy_into(
     skipped[:] = screen(session, looking, source, limit=limit, end_mark=server_version(session) < 18, secret=secret)
     try:
         with emptied(session, target):
-            return send(session, copying(part=part, freeze=freeze, skips=False, limit=0), without(source, skipped))
+            rest = understood(session, source, without(source, skipped))
+            return send(session, copying(part=part, freeze=freeze, skips=False, limit=0), rest)
     except _BAD_RECORD as error:
         raise bad_value(source, error, secret=secret) from error
 
@@ -197,20 +193,11 @@ def copy_statement(
     return statement
 
 
-def without_end_mark(source: Source) -> Iterator[bytes]:
-    """The source's blocks; raises at a line `\\.`, which before PostgreSQL 18 silently ends the data."""
-    before, line = b"", 1
-    for block in source.blocks():
-        text = before + bytes(block)
-        if mark := _END_MARK.search(text):
-            line += text.count(b"\n", len(before), mark.end() - 1)
-            raise EndMarkError(
-                f"{source.name} line {line}: a line with nothing but \\. ends the data for this server",
-                hint='write it as "\\." in quotes, or use PostgreSQL 18',
-            )
-        line += block.count(b"\n")
-        before = text[-3:]
-        yield block
+def understood(session: Session, source: Source, blocks: Iterable[bytes]) -> Iterable[bytes]:
+    """The source's blocks as this server reads them rightly."""
+    if server_version(session) >= 18:
+        return blocks
+    return with_quoted_marks(blocks, quote=source.quote.encode(), escape=source.escape.encode())
 
 
 def bad_value(source: Source, error: psycopg.Error, *, secret: Container[str] = ()) -> DataRejectedError:

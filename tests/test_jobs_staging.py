@@ -9,11 +9,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from etl_jobs.errors import DataRejectedError
 from etl_jobs.screening import screen
+from etl_jobs.sources.framing import with_quoted_marks
 from etl_jobs.sources.sample import SampleSource
-from etl_jobs.staging import copy_statement, without_end_mark
+from etl_jobs.staging import copy_statement
 from tests.support.servers import database, warehouse
+from tests.support.sources import cut
 
 
 class Cut(SampleSource):
@@ -27,21 +28,35 @@ class Cut(SampleSource):
         return (piece for piece in self._pieces if piece)
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_a_line_that_would_end_the_data_is_found_wherever_blocks_are_cut(end: bytes) -> None:
-    text = end.join([b"id", b"a", b"\\.", b"b", b""])
+MARKS = {
+    "a record": ("id|a|\\.|b|", 'id|a|"\\."|b|'),
+    "two in a row": ("id|\\.|\\.|", 'id|"\\."|"\\."|'),
+    "in quotes already": ('id|"\\."|', 'id|"\\."|'),
+    "a line of a value": ('id|"a|\\.|b"|\\.|', 'id|"a|\\.|b"|"\\."|'),
+    "behind quotes in quotes": ('id|"a""|\\.|"|\\.|', 'id|"a""|\\.|"|"\\."|'),
+    "a part of a line": ("id|\\.x|x\\.|\\.", "id|\\.x|x\\.|\\."),
+}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("case", MARKS)
+def test_a_line_that_would_end_the_data_is_put_in_quotes_wherever_blocks_are_cut(end: str, case: str) -> None:
+    text, expected = (text.replace("|", end).encode() for text in MARKS[case])
+    for first in range(len(text) + 1):
+        for second in range(first, len(text) + 1):
+            blocks = with_quoted_marks(cut(text, [first, second]), quote=b'"', escape=b'"')
+            assert b"".join(blocks) == expected
+
+
+def test_quotes_are_told_by_the_escape_where_it_is_another_character() -> None:
+    text = b'id\n"a\\"\n\\.\nb"\n\\.\n'
     for at in range(len(text) + 1):
-        with pytest.raises(DataRejectedError, match="line 3"):
-            list(without_end_mark(Cut(text, at)))
+        blocks = with_quoted_marks(cut(text, [at]), quote=b'"', escape=b"\\")
+        assert b"".join(blocks) == b'id\n"a\\"\n\\.\nb"\n"\\."\n'
+    assert b"".join(with_quoted_marks([b"id\n\\.\n"], quote=b".", escape=b".")) == b"id\n\\.\n"
 
 
-def test_other_texts_pass_as_they_are() -> None:
-    text = b'id\n"\\."\n\\.x\nx\\.\n\\.'
-    for at in range(len(text) + 1):
-        assert b"".join(without_end_mark(Cut(text, at))) == text
-
-
-def test_where_a_line_would_end_the_data_the_record_is_set_aside_without_asking_the_server(database: str) -> None:
+def test_where_a_line_would_end_the_data_its_record_is_judged_as_any(database: str) -> None:
     text = b'id\r\n1\r\n\\.\r\nx\r\n2\r\n"3\r\n\\.\r\n"\r\n4\r\n'
     target = sql.Identifier("pg_temp", "t")
     for at in range(len(text)):
@@ -54,7 +69,6 @@ def test_where_a_line_would_end_the_data_the_record_is_set_aside_without_asking_
             found = screen(session, nothing, source, limit=0, end_mark=True)
             kept = session.execute("SELECT count(*) FROM t").fetchone()
 
-        assert [(one.number, one.line, one.column, one.value) for one in found] == [
-            (2, 3, None, None), (3, 4, "id", "x"), (5, 8, None, None),
-        ]  # fmt: skip
+        assert [(one.number, one.line, one.column) for one in found] == [(2, 3, "id"), (3, 4, "id"), (5, 8, "id")]
+        assert found[0].value == "\\."
         assert kept == (0,)

@@ -11,6 +11,9 @@ from itertools import chain
 from etl_jobs.errors import DataRejectedError
 
 _BLOCK = 256 * 1024
+_MARK = b"\\."
+_MARK_LINE = re.compile(rb"[\r\n]\\\.(?=[\r\n])")
+_MARK_BEGINS = re.compile(rb"[\r\n](?:\\\.?)?\Z")
 LONGEST = 64 * 1024 * 1024  # of a record, where one by one is looked at
 
 
@@ -172,6 +175,41 @@ def ended(blocks: Iterable[bytes], end: bytes) -> Iterator[bytes]:
         last = block[-1:]
     if last not in b"\r\n":
         yield end
+
+
+def with_quoted_marks(blocks: Iterable[bytes], *, quote: bytes, escape: bytes) -> Iterator[bytes]:
+    """The text with every record `\\.` in quotes: without them, it ends the data before PostgreSQL 18."""
+    if quote in _MARK:
+        yield from blocks
+    elif quote != escape:
+        texts = records(blocks, quote=quote, escape=escape, longest=sys.maxsize)
+        yield from (b"".join(quoted_mark(text, quote) for text in batch) for batch in in_batches(texts, size=_BLOCK))
+    else:
+        yield from _with_quoted_marks(blocks, quote)
+
+
+def _with_quoted_marks(blocks: Iterable[bytes], quote: bytes) -> Iterator[bytes]:
+    """Quotes are counted from mark to mark; an end of line and what may be a mark stay for the next block."""
+    quoted, rest = False, b""
+    for block in blocks:
+        text = rest + block
+        begun = _MARK_BEGINS.search(text[-3:])
+        whole, start = len(text) - len(begun[0] if begun else b""), 0
+        pieces = []
+        for found in _MARK_LINE.finditer(text) if b"\n\\." in text or b"\r\\." in text else ():
+            quoted ^= bool(text.count(quote, start, found.start()) & 1)
+            pieces += [text[start : found.start() + 1], _MARK if quoted else quote + _MARK + quote]
+            start = found.end()
+        quoted ^= bool(text.count(quote, start, whole) & 1)
+        rest = text[whole:]
+        yield b"".join((*pieces, text[start:whole]))
+    yield rest
+
+
+def quoted_mark(record: bytes, quote: bytes) -> bytes:
+    """The record, in quotes if it is nothing but `\\.` and an end of line."""
+    end = line_end(record)
+    return quote + _MARK + quote + end if end and record == _MARK + end else record
 
 
 def with_first_field(blocks: Iterable[bytes], field: bytes, *, quote: bytes) -> Iterator[bytes]:
