@@ -71,7 +71,7 @@ def load_table(
             work=work,
             attempt=attempt,
             fingerprint=source.fingerprint(),
-            declared=declaration(table, _parents_fingerprints(catalogue, table)),
+            declared=declaration(table, _parents_fingerprints(catalogue, table), source=catalogue.source),
             started=datetime.now(UTC),
         )
         try:

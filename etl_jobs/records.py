@@ -12,12 +12,13 @@ from psycopg import sql
 from etl_jobs.checks import Found
 from etl_jobs.errors import MisconfiguredError
 from etl_jobs.staging import identifiers
-from etl_jobs.tables import Catalogue, Table
+from etl_jobs.tables import Catalogue, SourceSettings, Table
 from etl_jobs.warehouse import Session, server_version
 
 RECORDED = {c: c for c in ("inserted", "updated", "deleted", "duplicates", "orphans", "rejected", "warnings")} | {
     "rows": "rows_in"
 }
+_REACHING = frozenset(("headers", "password", "timeout", "tries", "rate", "longest_wait", "size"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +120,14 @@ def recorded_load(session: Session, name: str, attempt: Attempt, *, fingerprint:
     return Loaded(load=row[0], **dict(zip(RECORDED, row[1:], strict=True)), recorded=True) if row else None
 
 
-def declaration(table: Table, parents: Iterable[str]) -> str:
-    """What decides what a load makes of its source: the catalogue's part, and the parents' fingerprints."""
+def declaration(table: Table, parents: Iterable[str], *, source: SourceSettings) -> str:
+    """What decides what a load makes of its source: the catalogue's part, and the parents' fingerprints.
+
+    That is the table's and how its source is written, not how it is reached.
+    """
     own = replace(table, fresh_for="", skip_unchanged=False, comment="", id=0)
-    return f"{md5(repr(own).encode()).hexdigest()} {md5(repr(tuple(parents)).encode()).hexdigest()}"
+    dialect = sorted((key, repr(value)) for key, value in source.options.items() if key not in _REACHING)
+    return f"{md5(repr((own, dialect)).encode()).hexdigest()} {md5(repr(tuple(parents)).encode()).hexdigest()}"
 
 
 def cached_load(session: Session, name: str, table: Table, *, fingerprint: str, declared: str) -> Loaded | None:

@@ -176,6 +176,11 @@ def test_a_full_refresh_makes_the_target_equal_to_the_source(shop: Shop, setting
     assert query(shop.dsn, "SELECT value FROM etl.watermark") == ([("3",)] if "watermark" in settings else [])
 
 
+def says(shop: Shop, dialect: str) -> None:
+    shop.source = dialect
+    shop._write()
+
+
 def test_an_unchanged_source_is_not_loaded_again(shop: Shop) -> None:
     shop.table("goods", GOODS, 'key = ["id"]\nskip_unchanged = true')
     loaded(shop, "1,a")
@@ -199,8 +204,10 @@ def test_an_unchanged_source_is_not_loaded_again(shop: Shop) -> None:
         lambda shop: shop.redeclare(0, 'key = ["id"]', 'key = ["id"]\nrequired = ["name"]'),
         lambda shop: shop.file("makers.csv", "name\na\nb\n"),
         lambda shop: query(shop.dsn, "DROP TABLE shop.goods"),
+        lambda shop: says(shop, '[source.csv]\nnull = "a"'),
+        lambda shop: says(shop, '[source.csv]\nencoding = "LATIN1"'),
     ],
-    ids=["another declaration", "a parent's source", "a dropped target"],
+    ids=["another declaration", "a parent's source", "a dropped target", "another null", "another encoding"],
 )
 def test_what_else_changes_a_load_is_a_reason_to_load(shop: Shop, change: object) -> None:
     reference = '{ columns = ["name"], table = "makers", to = ["name"] }'
@@ -231,7 +238,7 @@ def test_a_fresh_table_is_not_loaded_until_it_is_old(shop: Shop) -> None:
 
 def test_a_time_that_is_none_is_configuration(shop: Shop) -> None:
     shop.table("goods", GOODS, 'key = ["id"]\nfresh_for = "soon"')
-    loaded(shop, "1,a")
+    shop.file("goods.csv", "id,name\n1,a\n")
     ended = shop.load()
 
     assert ended.status == 78
@@ -243,6 +250,7 @@ def test_a_time_that_is_none_is_configuration(shop: Shop) -> None:
     [
         "DROP TABLE etl.batch; ALTER TABLE etl.load DROP COLUMN declared, DROP COLUMN rejected, DROP COLUMN warnings",
         "ALTER TABLE etl.load DROP COLUMN held_columns",
+        'ALTER TABLE etl.load DROP COLUMN "interval"',
     ],
 )
 def test_load_records_of_an_older_version_get_what_is_new(shop: Shop, older: str) -> None:
