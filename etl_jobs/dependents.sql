@@ -10,7 +10,7 @@ WITH old AS (
 )
 SELECT CASE WHEN r.rulename = '_RETURN' THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0)
             ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END
-    || coalesce(format(' (it %%s)', nullif(views.obstacle, '')), '')
+    || coalesce(' (it ' || nullif(views.obstacle, '') || ')', '')
 FROM old JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = old.oid
     OR d.refclassid = 'pg_type'::regclass
     AND d.refobjid IN (SELECT oid FROM pg_type WHERE oid = old.reltype OR typelem = old.reltype)
@@ -27,6 +27,8 @@ WHERE NOT CASE d.classid
     ELSE false
 END
 UNION SELECT 'row security of ' || oid::regclass FROM old WHERE relrowsecurity
+UNION SELECT format('generated column %%I of %%s', attname, oid::regclass)
+    FROM old JOIN pg_attribute ON attrelid = oid AND attgenerated <> '' AND NOT attisdropped
 UNION SELECT 'inheritance from ' || inhparent::regclass FROM old JOIN pg_inherits ON inhrelid = old.oid
 UNION SELECT oid::regclass || ' is no plain table' FROM old WHERE relkind <> 'r'
 UNION SELECT 'security label of ' || objoid::regclass FROM old

@@ -156,6 +156,9 @@ def test_all_that_belongs_to_the_table_is_carried_over(shop: Shop) -> None:
         ("CREATE TABLE shop.more () INHERITS (shop.goods)", "table shop.more"),
         ("CREATE PUBLICATION p FOR TABLE shop.goods", "publication of table shop.goods in publication p"),
         ("CREATE RULE r AS ON DELETE TO shop.goods DO INSTEAD NOTHING", "rule r on table shop.goods"),
+        ("ALTER TABLE shop.goods DROP name, ADD name text GENERATED ALWAYS AS (id::text) STORED",
+         "generated column name of shop.goods"),
+        ("ALTER TABLE shop.goods ALTER id ADD GENERATED ALWAYS AS IDENTITY", "sequence shop.goods_id_seq"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_carried_is_refused_by_name(shop: Shop, statement: str, named: str) -> None:
@@ -165,7 +168,7 @@ def test_what_cannot_be_carried_is_refused_by_name(shop: Shop, statement: str, n
     ended = shop.load()
 
     assert ended.status == 78, ended.stderr
-    assert f"these depend on it: {named}" in ended.stderr
+    assert f"these depend on it: {named}\n" in ended.stderr
     assert shop.rows("goods") == before
 
 
