@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ from etl_jobs.found import NAMES, Found, claimed, file_document, find_tables, fo
 from etl_jobs.names import LONGEST_NAME, clip, collisions
 from etl_jobs.sources.settings import KINDS
 from etl_jobs.tables import Catalogue, SourceSettings, Table
+from etl_jobs.variables import check_interval, filled, interval_of, sql_filled
 
 PACKAGED = Path(__file__).with_name("tables.toml")
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 _MOST_PROBLEMS = 20
 
 _TOP_KEYS = {"source": PART, "warehouse": PART, "table": LIST}
@@ -146,18 +145,10 @@ class _Reader:
 
     def _filled(self, value: Any) -> Any:
         """The value with the environment's variables in all its texts."""
-        if isinstance(value, str):
-            return _VARIABLE.sub(lambda match: self._variable(value, match[1]), value)
-        if isinstance(value, dict):
-            return {key: self._filled(inner) for key, inner in value.items()}
-        if isinstance(value, list):
-            return [self._filled(inner) for inner in value]
-        return value
+        return filled(value, self.env, self.entries.problems.append)
 
-    def _variable(self, text: str, name: str) -> str:
-        if not self.env.get(name):
-            self.entries.problems.append(f"{text!r}: the environment variable {name} is not set")
-        return self.env.get(name, "")
+    def _sql(self, text: str) -> str:
+        return sql_filled(text, self.env, self.entries.problems.append)
 
     def _tables(self, listed: list[Any], source: SourceSettings, *, is_known: bool) -> tuple[Table, ...]:
         """The listed tables in their order, then those that are found: a new file moves no other table's place.
@@ -208,30 +199,30 @@ class _Reader:
         found.setdefault("name", f"#{number}")
         self.entries.problems.extend(f"{where}: columns: {said}" for said in collisions(found.get("columns", {})))
         found = clipped(found)
+        check_interval(self.entries, where, found)
         for key in ("required", "key", "secret"):
             found[key] = tuple(found.get(key, ()))
+        found["where"] = self._sql(found.get("where", ""))
         found["source"] = self._table_source(f"{where}: source", found.get("source", {}), source)
         found["references"] = tuple(
             read_reference(self.entries, f"{where}: references.{n}", r)
             for n, r in enumerate(found.get("references", ()))
         )
-        found["checks"] = tuple(
-            read_check(self.entries, f"{where}: checks.{n}", check) for n, check in enumerate(found.get("checks", ()))
-        )
+        checks = (read_check(self.entries, f"{where}: checks.{n}", c) for n, c in enumerate(found.get("checks", ())))
+        found["checks"] = tuple(replace(check, sql=self._sql(check.sql)) for check in checks)
         found["reject_limit"] = read_rejects(self.entries, f"{where}: rejects", found.pop("rejects", "fail"))
         usual_file = f"{found['name']}.{'parquet' if source == 'parquet' else 'csv'}"
         files = found.pop("file", None) or usual_file
         found["files"] = (files,) if isinstance(files, str) else tuple(files)
         usual = {"max_delete": 1.0 if found.get("strategy") == "slice" else 0.5}
-        return Table(**{**usual, **found}, id=place)
+        return Table(**{**usual, **found}, id=place, interval=interval_of(self.env))
 
     def _table_source(self, where: str, entry: object, source: str) -> dict[str, Any]:
         if source not in KINDS:
             return {}
         found = self.entries.known(entry, where, KINDS[source].table)
         KINDS[source].check_table(where, found, self.entries)
-        filled: dict[str, Any] = self._filled(found)
-        return filled
+        return {key: self._sql(value) if key == "query" else self._filled(value) for key, value in found.items()}
 
 
 def clipped(entry: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from etl_jobs.infer import infer
 from etl_jobs.owned import refuse_others
 from etl_jobs.parents import keys_of
 from etl_jobs.places import Places
-from etl_jobs.records import cached_load, declaration, watermark_less_lag
+from etl_jobs.records import cached_load, declaration, refuse_full_interval, watermark_less_lag
 from etl_jobs.shape import Shape, pinned_columns, shape_of
 from etl_jobs.sources import open_source, types_of
 from etl_jobs.staging import check_header, copy_statement, create_staging
@@ -40,6 +40,8 @@ def explain(session: Session, catalogue: Catalogue, table: Table, *, full: bool)
     Raises what the load itself would raise before it reads any rows.
     """
     refuse_others(session, catalogue, table)
+    if full:
+        refuse_full_interval(table)
     source = open_source(catalogue, table)
     held = columns_of(session, sql.Identifier(catalogue.schema, table.name))
     header = check_header(source, table, pinned=pinned_columns(table, held))
@@ -126,7 +128,7 @@ def _apply(work: Work, shape: Shape, *, since: str | None) -> list[str]:
         if shape.added:
             script.say(f"just before: ALTER TABLE … ADD COLUMN {', '.join(shape.added)}")
         change_target(script.session, work.step(staged, nothing))
-    if work.table.grows:
+    if work.table.goes_on:
         script.say(f"the watermark moves to the greatest {work.table.watermark}")
     script.say(f"INSERT INTO etl.load: what was done to {work.name}")
     if work.table.reject_limit:

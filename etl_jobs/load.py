@@ -27,6 +27,7 @@ from etl_jobs.records import (
     held_before,
     move_watermark,
     recorded_load,
+    refuse_full_interval,
     target_name,
     write_record,
 )
@@ -52,6 +53,8 @@ def load_table(
     `wait` is how many seconds to wait for another load of the same target to end. `full` reads the source from
     its beginning and never finds that nothing is to be done.
     """
+    if full:
+        refuse_full_interval(table)
     source = open_source(catalogue, table)
     check_header(source, table)
     prepare(session, catalogue.schema, catalogue.staging_schema)
@@ -144,7 +147,8 @@ class _Load:
             loaded = _loaded(staged, found, changed)
             anew = work.full or table.strategy not in _GROWING
             if table.reject_limit or not work.catalogue.lists(table.rejects_name):
-                keep_rejected(session, work.rejects, staged.rejected, attempt=self.attempt, anew=anew)
+                alone = bool(table.interval)
+                keep_rejected(session, work.rejects, staged.rejected, attempt=self.attempt, anew=anew, alone=alone)
             values = self._record_values(loaded, found, held=self._held(staged, found, changed), since=staged.since)
             number = write_record(session, self.attempt, values)
             session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(work.staging))
@@ -161,7 +165,7 @@ class _Load:
         if work.beside or table.strategy == "snapshot":
             return Held(rows=found.rows, checksum=found.checksum, columns=columns)
         before = held_before(work.session, work.name)
-        anew = work.full or not work.held or (table.grows and staged.since is None)
+        anew = work.full or not work.held or (table.goes_on and staged.since is None)
         if anew or changed.grown is None or before is None or before.columns != columns:
             rows, checksum = whole(work.session, work.target, table.held_columns)
             return Held(rows=rows, checksum=checksum, columns=columns)
@@ -176,6 +180,7 @@ class _Load:
             "fingerprint": self.fingerprint,
             "declared": self.declared,
             "since": since,
+            "interval": self.work.table.interval or None,
             "checksum": found.checksum,
             "held_rows": held.rows,
             "held_checksum": held.checksum,

@@ -20,7 +20,10 @@ from etl_jobs.warehouse import Session
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """What the last load read from its source: the part it answers for; and what the target held after it."""
+    """What the last load read from its source: the part it answers for; and what the target held after it.
+
+    `one_interval`: the part was one interval's, of which nobody knows any more which rows they are.
+    """
 
     rows: int
     checksum: int
@@ -28,6 +31,7 @@ class Read:
     orphans: int
     fingerprint: str
     since: str | None
+    one_interval: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,7 @@ def compare(session: Session, catalogue: Catalogue, table: Table, *, reread: boo
         read = _reread(session, catalogue, table, read)
     differences, held = _differences(session, catalogue, table, read)
     fresh = is_fresh(session, target_name(catalogue, table), table)
-    if not fresh and open_source(catalogue, table).fingerprint() != read.fingerprint:
+    if not fresh and not read.one_interval and open_source(catalogue, table).fingerprint() != read.fingerprint:
         differences.insert(0, "the source has changed since it was loaded")
     return Compared(table=table.name, source_rows=read.rows, warehouse_rows=held, differences=tuple(differences))
 
@@ -64,13 +68,13 @@ def _differences(session: Session, catalogue: Catalogue, table: Table, read: Rea
     """What is not as it was read, and how many rows the table holds."""
     found = []
     part = _held_part(session, catalogue, table, since=read.since)
-    if table.strategy == "append":
-        pass  # it holds earlier batches as well
+    if table.strategy == "append" or read.one_interval:
+        pass  # it holds earlier batches, or other intervals, as well
     elif part.rows != read.rows:
         found.append(f"{read.rows:,} rows in the source, {part.rows:,} in the warehouse")
     elif part.checksum != read.checksum:
         found.append("as many rows as in the source, but other values")
-    if not _skips_references(catalogue, table) and sum(part.orphans) != read.orphans:
+    if not (read.one_interval or _skips_references(catalogue, table)) and sum(part.orphans) != read.orphans:
         found.append(f"{sum(part.orphans):,} rows refer to no parent, {read.orphans:,} when it was loaded")
     if table.strategy in {"snapshot", "replace"}:
         return found, part.rows
@@ -82,13 +86,14 @@ def _differences(session: Session, catalogue: Catalogue, table: Table, read: Rea
 
 def _last_load(session: Session, name: str) -> Read | None:
     row = session.execute(
-        "SELECT rows_in, checksum, held_rows, held_checksum, orphans, fingerprint, since FROM etl.load"
+        "SELECT rows_in, checksum, held_rows, held_checksum, orphans, fingerprint, since,"
+        ' "interval" IS NOT NULL FROM etl.load'
         " WHERE target = %s ORDER BY id DESC LIMIT 1",
         [name],
     ).fetchone()
     if row is None:
         return None
-    rows, checksum, held_rows, held_checksum, orphans, fingerprint, since = row
+    rows, checksum, held_rows, held_checksum, orphans, fingerprint, since, one_interval = row
     return Read(
         rows=rows,
         checksum=int(checksum),
@@ -96,6 +101,7 @@ def _last_load(session: Session, name: str) -> Read | None:
         orphans=orphans,
         fingerprint=fingerprint,
         since=since,
+        one_interval=one_interval,
     )
 
 
@@ -129,7 +135,7 @@ def _reread(session: Session, catalogue: Catalogue, table: Table, read: Read) ->
     session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(again, definitions(table.columns)))
     copy_into(session, again, source, header, part=part_of(table, since=None))
     rows, checksum = whole(session, again, table.columns)
-    return replace(read, rows=rows, checksum=checksum, since=None)
+    return replace(read, rows=rows, checksum=checksum, since=None, one_interval=False)
 
 
 def _parents(table: Table) -> list[str]:

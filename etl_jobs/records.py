@@ -71,8 +71,8 @@ def target_name(catalogue: Catalogue, table: Table) -> str:
 
 
 def watermark_less_lag(session: Session, name: str, table: Table) -> str | None:
-    """Where an incremental load begins: the watermark minus the lag; None the first time."""
-    if not table.grows:
+    """Where an incremental load begins: the watermark minus the lag; None the first time, and in an interval."""
+    if not table.goes_on:
         return None
     lag = sql.SQL(" - interval {}" if isinstance(table.lag, str) else " - {}").format(sql.Literal(table.lag))
     statement = sql.SQL(
@@ -87,14 +87,23 @@ def watermark_less_lag(session: Session, name: str, table: Table) -> str | None:
     return str(row[0]) if row else None
 
 
+def refuse_full_interval(table: Table) -> None:
+    """What grows would be made equal to all that the source has, which is one interval."""
+    if table.interval and table.strategy in {"incremental", "append"}:
+        raise MisconfiguredError(
+            f"table {table.name!r}: --full-refresh would leave one interval of it, {table.interval}",
+            hint="leave it out: an interval is read as a whole in any case",
+        )
+
+
 def forget_watermark(session: Session, name: str) -> None:
     """Of a table that is made anew."""
     session.execute("DELETE FROM etl.watermark WHERE target = %s", [name])
 
 
 def move_watermark(session: Session, name: str, table: Table, found: Found) -> None:
-    """Move the watermark with the rows; it never goes back."""
-    if not table.grows or found.watermark is None:
+    """Move the watermark with the rows; it never goes back, and an interval does not move it."""
+    if not table.goes_on or found.watermark is None:
         return
     statement = sql.SQL(
         'INSERT INTO etl.watermark AS w (target, "column", value) VALUES (%s, %s, %s)'

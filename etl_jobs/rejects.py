@@ -151,14 +151,24 @@ def _take_out(session: Session, staging: sql.Identifier, places: Sequence[str]) 
 
 
 def keep_rejected(
-    session: Session, name: sql.Identifier, rejected: Sequence[Rejected], *, attempt: Attempt, anew: bool
+    session: Session,
+    name: sql.Identifier,
+    rejected: Sequence[Rejected],
+    *,
+    attempt: Attempt,
+    anew: bool,
+    alone: bool = False,
 ) -> None:
-    """Write them down in the transaction of the load, `anew` instead of those of earlier loads. Each is there once."""
+    """Write them down in the transaction of the load, `anew` instead of those of earlier loads. Each is there once.
+
+    `alone`: instead of those of earlier loads by the same job only.
+    """
     if not rejected and not is_rejects(session, name):
         return
     session.execute(sql.SQL(_CREATE).format(name))
     if anew:
-        session.execute(sql.SQL("DELETE FROM {}").format(name))
+        those = sql.SQL("job = {}").format(sql.Literal(attempt.job)) if alone else sql.SQL("true")
+        session.execute(sql.SQL("DELETE FROM {} WHERE {}").format(name, those))
     for one in rejected:
         insert = sql.SQL(
             "INSERT INTO {name} (run, job, attempt, place, reason, record)"

@@ -28,6 +28,7 @@ ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS declared text;        -- what the 
 ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS rejected bigint NOT NULL DEFAULT 0;
 ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS warnings bigint NOT NULL DEFAULT 0;
 ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS held_columns text;    -- of what held_checksum is, null: nobody may go on from it
+ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS "interval" text;      -- of a backfill: the part is this; null: any other load
 CREATE INDEX IF NOT EXISTS load_target ON etl.load (target, id);
 COMMENT ON TABLE etl.load IS 'One row per load, written in the same transaction as its rows.';
 

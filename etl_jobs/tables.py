@@ -46,7 +46,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """One row of the catalogue; `id` is its index. docs/jobs.md says what each setting means."""
+    """One row of the catalogue; `id` is its index. docs/jobs.md says what each setting means.
+
+    `interval` is the one that a backfill loads, empty in every other load.
+    """
 
     id: int
     name: str
@@ -70,6 +73,7 @@ class Table:
     reject_limit: int = 0
     new_columns: str = "fail"
     comment: str = ""
+    interval: str = ""
 
     @property
     def file(self) -> str:
@@ -85,6 +89,11 @@ class Table:
     def grows(self) -> bool:
         """Only what is new since the watermark is read."""
         return self.strategy in {"incremental", "append"} and bool(self.watermark)
+
+    @property
+    def goes_on(self) -> bool:
+        """This load begins at the watermark and moves it. One of an interval does neither: it is of another time."""
+        return self.grows and not self.interval
 
     @property
     def held_columns(self) -> dict[str, str]:

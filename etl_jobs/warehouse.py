@@ -80,8 +80,8 @@ def prepare(session: Session, *schemas: str) -> None:
     with session.transaction():
         found = session.execute(
             "SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s) AND (nspname <> 'etl'"
-            " OR to_regclass('etl.batch') IS NOT NULL AND EXISTS (SELECT FROM pg_attribute"
-            " WHERE attrelid = to_regclass('etl.load') AND attname = 'held_columns'))",
+            " OR to_regclass('etl.batch') IS NOT NULL AND 2 = (SELECT count(*) FROM pg_attribute"
+            " WHERE attrelid = to_regclass('etl.load') AND attname IN ('held_columns', 'interval')))",
             [list(wanted)],
         ).fetchall()
         missing = wanted - {name for (name,) in found}
