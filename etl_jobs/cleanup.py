@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from psycopg import sql
 
-from etl_jobs.command import arguments, catalogue_of, run
+from etl_jobs.command import arguments, catalogue_of, run, this_run
 from etl_jobs.owned import exists, is_staging
 from etl_jobs.records import target_name
 from etl_jobs.tables import Catalogue
@@ -35,7 +33,7 @@ def main() -> None:
                 shown = ", ".join(left[:_SHOWN]) + (f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else "")
                 print(f"left alone in {catalogue.staging_schema}, as no load has made them: {shown}")
         else:
-            vacuumed = vacuum(session, catalogue, run_id=os.environ.get("ETL_RUN_ID"))
+            vacuumed = vacuum(session, catalogue, run_id=this_run())
             report(vacuumed=vacuumed)
             print(f"{vacuumed} tables vacuumed and analyzed")
 
@@ -74,7 +72,7 @@ def expire_records(session: Session, *, days: int) -> int:
     ).rowcount
 
 
-def vacuum(session: Session, catalogue: Catalogue, *, run_id: str | None) -> int:
+def vacuum(session: Session, catalogue: Catalogue, *, run_id: int | None) -> int:
     """VACUUM (ANALYZE) the tables this run changed; outside a run, every table of the catalogue that exists."""
     done = 0
     for table in catalogue.tables:

@@ -14,7 +14,7 @@ from typing import NoReturn
 import psycopg
 
 from etl_jobs.catalogue import default_path, read_catalogue
-from etl_jobs.errors import JobError
+from etl_jobs.errors import JobError, MisconfiguredError
 from etl_jobs.records import Attempt
 from etl_jobs.refusals import explained
 from etl_jobs.tables import Catalogue
@@ -40,12 +40,24 @@ def catalogue_of(options: argparse.Namespace) -> Catalogue:
 
 def this_attempt(job: str) -> Attempt:
     """Who the runner says we are; `job` is what we call ourselves outside of a run."""
-    run_id = os.environ.get("ETL_RUN_ID")
-    return Attempt(
-        run=int(run_id) if run_id else None,
-        job=os.environ.get("ETL_JOB") or job,
-        number=int(os.environ.get("ETL_ATTEMPT") or 1),
-    )
+    return Attempt(run=this_run(), job=os.environ.get("ETL_JOB") or job, number=_number("ETL_ATTEMPT") or 1)
+
+
+def this_run() -> int | None:
+    """The number of the run we are part of; None by hand."""
+    return _number("ETL_RUN_ID")
+
+
+def _number(variable: str) -> int | None:
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 1 << 31:
+        raise MisconfiguredError(
+            f"the environment variable {variable} is {text!r}, not a number from 1 on",
+            hint="etl-run sets it; by hand it is left out",
+        )
+    return int(text)
 
 
 def run(main: Callable[[], None]) -> NoReturn:

@@ -285,6 +285,17 @@ def test_values_that_change_places_need_a_constraint_that_waits(shop: Shop, stra
     assert shop.rows("goods") == [(1, 2), (2, 1)]
 
 
+@pytest.mark.parametrize("variable", ["ETL_RUN_ID", "ETL_ATTEMPT"])
+@pytest.mark.parametrize("value", ["abc", "-1", "1.5", "²", "99999999999999999999"])
+def test_a_run_that_is_no_number_is_configuration(shop: Shop, variable: str, value: str) -> None:
+    shop.table("goods", GOODS, 'key = ["id"]')
+    shop.file("goods.csv", "id,name,price\n1,a,1\n")
+    ended = shop.load(**{variable: value})
+
+    assert ended.status == 78
+    assert ended.stderr.startswith(f"error: the environment variable {variable} is {value!r}, not a number from 1 on\n")
+
+
 def test_a_key_that_may_be_broken_for_a_moment_is_a_matter_for_a_person(shop: Shop) -> None:
     shop.table("goods", GOODS, 'key = ["id"]\nstrategy = "append"')
     shop.file("goods.csv", "id,name,price\n1,a,1\n")
