@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from etl_runner.errors import UsageError
 from etl_runner.expanding import as_meant
+from etl_runner.intervals import anew
 from etl_runner.masking import MASK, Masker
 from etl_runner.model import Job, Plan
 from etl_runner.secrecy import secrets_in, variables_in
@@ -66,7 +67,7 @@ def _revealed(job: Job, now: Job | None) -> Job:
         raise UsageError(
             f"the command of {job.name!r} had a secret in it, which is not remembered, and the pipeline file has "
             "another command for it",
-            hint=f"run it anew: etl-run job {job.name}",
+            hint=f"run it anew: etl-run {anew(job)}",
         )
     return replace(job, argv=now.argv, cwd=now.cwd)
 

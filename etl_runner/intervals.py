@@ -127,6 +127,16 @@ def name_of(job: Job) -> str:
     return job.name.rpartition("@")[0] or job.name
 
 
+def anew(job: Job) -> str:
+    """The command, behind `etl-run`, that runs a job of a plan once more from the pipeline file."""
+    span = interval_of(job)
+    if span is None:
+        return f"job {job.name}"
+    last = span.end - timedelta(days=1)
+    by = next(by for by in By if by is By.MONTH or len(list(intervals(span.start, last, by=by))) == 1)
+    return f"backfill {name_of(job)} --from {span.start} --to {last} --by {by} --again"
+
+
 def made_again(plan: Plan, pipeline: Pipeline, *, params: Mapping[str, str]) -> tuple[Job, ...]:
     """The copies for intervals of a remembered plan, as the pipeline file makes them now; needs are those of then."""
     then = {job.name: job for job in plan.jobs}

@@ -229,6 +229,21 @@ def test_the_command_that_a_failed_backfill_says_runs_the_rest(tmp_path: Path, w
     assert project.run("backfill", "load", *RANGE).stdout.startswith("nothing to do")
 
 
+def test_a_retry_that_cannot_know_a_hidden_command_says_how_to_run_the_interval(tmp_path: Path) -> None:
+    text = '[jobs.load]\nshell = true\nenv_file = "env"\nrun = "touch ran; false se3cretive"\n'
+    (tmp_path / "env").write_text("TOKEN=se3cretive\n")
+    project = Project(tmp_path, text)
+    project.run("backfill", "--from", "2025-01-01", "--to", "2025-01-31", "--by", "month")
+    (tmp_path / "etl.toml").write_text(text.replace("touch ran; false", "echo"))
+
+    refused = project.run("retry")
+    (said,) = re.findall(r"run it anew: etl-run (.*)", refused.stderr)
+
+    assert refused.returncode == 2
+    assert project.run(*said.split()).returncode == 0
+    assert said == "backfill load --from 2025-01-01 --to 2025-01-31 --by month --again"
+
+
 @pytest.mark.parametrize(("words", "days"), [([], ["2025-01-30"]), (["--newest-first"], ["2025-02-02", "2025-02-01"])])
 def test_one_at_a_time_keeps_the_order_and_stops_at_a_failure(
     tmp_path: Path, words: list[str], days: list[str]

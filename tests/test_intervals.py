@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl_runner.intervals import By, Covered, Interval, intervals, over_intervals
+from etl_runner.intervals import By, Covered, Interval, anew, intervals, over_intervals
 from tests.support.plans import job
 
 
@@ -81,3 +81,15 @@ def test_one_at_a_time_makes_each_interval_need_the_one_before() -> None:
     copies = over_intervals(((span, (job("load"),)) for span in spans), one_at_a_time=True)
 
     assert [copy.needs for copy in copies] == [(), ("load@2025-01-01",), ("load@2025-01-02",)]
+
+
+@given(first=DAYS, by=st.sampled_from(By))
+def test_a_copy_is_run_anew_by_a_command_for_just_its_interval(first: date, by: By) -> None:
+    span = next(intervals(first, first + timedelta(days=40), by=by))
+    (copy,) = over_intervals([(span, (job("load"),))])
+
+    _, name, _, start, _, last, _, length, _ = anew(copy).split()
+
+    assert name == "load"
+    assert list(intervals(date.fromisoformat(start), date.fromisoformat(last), by=By(length))) == [span]
+    assert anew(job("load")) == "job load"

@@ -123,7 +123,9 @@ def test_a_load_of_one_interval_never_holds_for_another(load: Load) -> None:
         "sale", SALE, INCREMENTAL.replace(f"SELECT * FROM sale WHERE {BETWEEN}", query_) + '\nfresh_for = "1 day"'
     )
 
-    assert [load.load(0, **span).metrics.get("cached") for span in (JANUARY, FEBRUARY, {}, {})] == [None, None, None, True]
+    cached = [load.load(0, **span).metrics.get("cached") for span in (JANUARY, FEBRUARY, {}, {})]
+
+    assert cached == [None, None, None, True]
 
 
 def test_a_full_refresh_of_one_interval_is_refused(load: Load) -> None:
