@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -18,7 +19,7 @@ from etl_jobs.sources.http import HttpSource
 from etl_jobs.tables import SourceSettings, Table
 from tests.support.jobs import query, rows
 from tests.support.servers import database, warehouse
-from tests.support.sources import Answer, Asked, Load, page, served
+from tests.support.sources import Answer, Asked, Load, dripping, own_certificate, page, served
 
 SEVEN = [{"id": n, "name": f"n{n}"} for n in range(1, 8)]
 COLUMNS = {"id": "integer", "name": "text"}
@@ -164,8 +165,9 @@ def test_the_wait_that_a_server_asks_for_is_kept() -> None:
 
 
 def test_a_server_that_asks_for_too_long_a_wait_is_unavailable_at_once() -> None:
+    asked_too_long = r"429 .*: it asks to wait 3,600 seconds, longest_wait is 300 \(tried once\)"
     with served(lambda _: page("", 429, Retry_After="3600")) as (url, asked):
-        with Client(url) as client, pytest.raises(UnavailableError, match=r"429 Too Many Requests \(tried 1 times\)"):
+        with Client(url) as client, pytest.raises(UnavailableError, match=asked_too_long):
             client.get(url)
 
     assert len(asked) == 1
@@ -241,12 +243,12 @@ def test_an_api_that_dies_in_the_middle_leaves_the_table_and_says_what_was_read(
 REFUSED: dict[str, tuple[Answer, int, str]] = {
     "login": (page("who are you", 401), 78, "401 Unauthorized: \"who are you\""),
     "path": (page("", 404), 78, "404 Not Found"),
-    "html": ((200, {}, b"<html>\x1b[31mLog in"), 65, "the answer is not JSON: <html> [31mLog in"),
+    "html": ((200, {}, b"<html>\x1b[31mLog in"), 65, "invalid character (byte 0)): <html> [31mLog in"),
     "no list": (page({"items": []}), 65, "in the answer is no list of records"),
     "no records": (page([1, 2]), 65, "in the answer is no list of records"),
     "typo": (page([{"id": 1, "nam": "a"}]), 65, "column 'name': no record has 'name' (did you mean 'nam'?)"),
     "unseen pages": (page(SEVEN, Link='</x>; rel="next"'), 65, "there are more pages than this one"),
-    "moved": ((302, {"Location": "ftp://x/"}, b""), 78, "is no URL"),
+    "moved": ((302, {"Location": "ftp://x/"}, b""), 78, "it has moved to ftp://x/"),
 }  # fmt: skip
 
 
@@ -266,6 +268,111 @@ def test_a_server_that_ignores_the_page_is_found_out() -> None:
     with served(lambda _: page(SEVEN)) as (url, _):
         with pytest.raises(DataRejectedError, match=r"after 7 rows \(.*\) is the same again"):
             list(source(url, page={"by": "number"}).blocks())
+
+
+def test_no_header_goes_to_another_server(load: Load) -> None:
+    load.part = 'headers = { Authorization = "Bearer s3cret", "X-Api-Key" = "s3cret" }'
+    load.table("things", COLUMNS)
+    with served(lambda _: page(SEVEN)) as (elsewhere, strangers):
+        with served(lambda _: (302, {"Location": f"{elsewhere}/things?key=s3cret"}, b"")) as (url, _):
+            load.env["API"] = url
+            ended = load.load()
+
+    assert (ended.status, strangers) == (78, [])
+    assert f"it has moved to {elsewhere}/things" in ended.stderr
+    assert "hint: change source.url" in ended.stderr
+    assert "s3cret" not in ended.stderr
+
+
+def test_what_has_moved_on_the_same_server_is_followed_with_its_headers() -> None:
+    def answer(asked: Asked) -> Answer:
+        return page(SEVEN) if asked.path == "/new" else (301, {"Location": "../new"}, b"")
+
+    with served(answer) as (url, asked):
+        assert ids(list(source(f"{url}/v1", headers={"X-Api-Key": "k"}).blocks())) == IDS
+
+    assert [(a.path, a.headers["X-Api-Key"]) for a in asked] == [("/v1/things", "k"), ("/new", "k")]
+
+
+def test_a_redirect_in_a_circle_is_said(load: Load) -> None:
+    load.table("things", COLUMNS)
+    with served(lambda asked: (302, {"Location": asked.path}, b"")) as (url, _):
+        load.env["API"] = url
+        ended = load.load()
+
+    assert ended.status == 78
+    assert "/v1/things failed: it redirects in a circle" in ended.stderr
+
+
+@pytest.mark.parametrize("token", ["s3cret ", "s3cret\n", "s3cr\u00e9t", "s3cret\x00x", "s3cret\r\nX: y"])
+def test_a_header_that_cannot_be_sent_is_named_without_its_value(load: Load, token: str) -> None:
+    value = json.dumps(f"Bearer {token}", ensure_ascii=False)  # TOML writes these as JSON does
+    load.part = f"headers = {{ Authorization = {value}, Accept = 'application/json' }}"
+    load.table("things", COLUMNS)
+    with served(lambda _: page(SEVEN)) as (url, asked):
+        load.env["API"] = url
+        ended = load.load()
+
+    assert (ended.status, asked) == (78, [])
+    assert ended.stderr.startswith("error: source.http.headers: the value of 'Authorization' ")
+    assert "s3c" not in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["X Api", "", "X:", "Ä"])
+def test_a_header_without_a_proper_name_is_refused(name: str) -> None:
+    with pytest.raises(MisconfiguredError, match="is no name of a header"):
+        source("http://127.0.0.1:1", headers={name: "x"}).columns()
+
+
+BAD_MOMENTS: dict[str, Answer] = {
+    "an encoding that is none": (200, {"Content-Encoding": "gzip"}, b"no gzip"),
+    "a wait of no number": (429, {"Retry-After": "²"}, b""),
+    "a wait before time": (429, {"Retry-After": "Mon, 01 Jan 0001 00:00:00 -2359"}, b""),
+    "a wait of no time": (500, {"Retry-After": "soon"}, b""),
+}
+
+
+@pytest.mark.parametrize("case", BAD_MOMENTS)
+def test_nonsense_in_an_answer_is_a_bad_moment(case: str) -> None:
+    answers = [BAD_MOMENTS[case], page(SEVEN)]
+    with served(lambda _: answers.pop(0)) as (url, _), Client(url, patience=Patience(first_delay=0.01)) as client:
+        assert client.document(client.get(url)) == SEVEN
+
+
+def test_an_answer_that_drips_is_given_up_like_one_that_does_not_come() -> None:
+    with dripping() as url, Client(url, patience=Patience(timeout=0.5, tries=2, first_delay=0.01)) as client:
+        began = monotonic()
+        with pytest.raises(UnavailableError, match=r"no whole answer within 0.5 seconds \(tried 2 times\)"):
+            client.get(url)
+
+    assert monotonic() - began < 5
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (b'[{"id": 1}, {"id" 2}]', '(JSON is malformed: expected \':\' (byte 18)): [{"id": 1}, {"id" 2}]'),
+    (b"", "(Input data was truncated): (empty)"),
+    (b'["\xe9"]', "(no UTF-8 (byte 2)): "),
+])  # fmt: skip
+def test_what_is_no_json_is_shown_with_the_place(content: bytes, said: str) -> None:
+    with served(lambda _: (200, {}, content)) as (url, _):
+        with pytest.raises(DataRejectedError) as error:
+            source(url).columns()
+
+    assert f"failed: the answer is not JSON {said}" in error.value.message
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    with served(lambda _: (200, {}, b"\xef\xbb\xbf" + json.dumps(SEVEN).encode())) as (url, _):
+        assert ids(list(source(url).blocks())) == IDS
+
+
+def test_a_certificate_that_is_not_believed_is_no_bad_moment(tmp_path: Path) -> None:
+    with served(lambda _: page(SEVEN), tls=own_certificate(tmp_path)) as (url, asked):
+        with Client(url) as client, pytest.raises(MisconfiguredError, match="CERTIFICATE_VERIFY_FAILED") as error:
+            client.get(url)
+
+    assert asked == []
+    assert "certificate" in error.value.hint
 
 
 @pytest.mark.parametrize("key", [(), ("id",)])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from etl_jobs.errors import DataRejectedError, UnavailableError
-from etl_jobs.sources.client import Client, Patience, without_secrets
+from etl_jobs.sources.client import Client, Patience, check_headers, without_secrets
 from etl_jobs.sources.pages import Paging, Request
 from etl_jobs.sources.paths import ABSENT, found, path_of
 from etl_jobs.sources.records import ENCODER, are_arrays, check_paths, header, lines, paths_of, rows_of
@@ -28,6 +28,7 @@ class HttpSource(RecordSource):
         self._records = own.get("records", common.get("records", ""))
         self._paging = Paging(**own.get("page", common.get("page", {})))
         self._headers = common.get("headers", {})
+        check_headers(self._headers, where="source.http.headers")
         self._patience = Patience.of(common)
         self._columns = table.columns
         self._has_key = bool(table.key)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
+import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from time import monotonic
 from urllib.parse import parse_qsl, urlsplit
 
@@ -68,8 +71,11 @@ Answer = tuple[int, Mapping[str, str], bytes]
 
 
 @contextmanager
-def served(answer: Callable[[Asked], Answer | None]) -> Iterator[tuple[str, list[Asked]]]:
-    """A real HTTP server: its address, and what it was asked. No answer means that it hangs up in the middle of one."""
+def served(answer: Callable[[Asked], Answer | None], *, tls: Path | None = None) -> Iterator[tuple[str, list[Asked]]]:
+    """A real HTTP server: its address, and what it was asked. No answer means that it hangs up in the middle of one.
+
+    With `tls`, a file of a key and its certificate, over HTTPS.
+    """
     asked: list[Asked] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -107,14 +113,58 @@ def served(answer: Callable[[Asked], Answer | None]) -> Iterator[tuple[str, list
             """A client that hangs up is no news here."""
 
     server = Server(("127.0.0.1", 0), Handler)
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}", asked
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def own_certificate(folder: Path) -> Path:
+    """A key and a certificate that nobody has reason to believe."""
+    path = folder / "own.pem"
+    options = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    subprocess.run(["openssl", "req", *options, "-keyout", path, "-out", folder / "own.crt"],
+                   capture_output=True, check=True)  # fmt: skip
+    path.write_bytes(path.read_bytes() + (folder / "own.crt").read_bytes())
+    return path
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """The address of a server that answers with a byte each tenth of a second, without an end."""
+    over = Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            while not over.wait(0.1):
+                connection.sendall(b" ")
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threads.append(Thread(target=drip, args=[listener.accept()[0]]))
+                threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threads = [Thread(target=accept)]
+        threads[0].start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            over.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
 
 
 def page(document: object, status: int = 200, **headers: str) -> Answer:
