@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from etl_jobs.entries import FILLED, FROM_ZERO, LIST, SPAN, TEXT, TEXTS, WHOLE, Entries, Kind
+from etl_jobs.errors import MisconfiguredError
 from etl_jobs.names import clip
 from etl_jobs.tables import Check, Table
 
@@ -100,6 +101,17 @@ def check_lag(entries: Entries, where: str, table: Table) -> None:
             entries.problems.append(f'{said}, got {lag!r}, not a span of time such as "2 days"')
         case "a text" | "true or false" | "a list" if lag:
             entries.problems.append(f"{said}, from which nothing is taken away")
+
+
+def refuse_unfit(table: Table) -> None:
+    """Raise MisconfiguredError where checks or the lag do not fit the types of the columns that have been found."""
+    entries, where = Entries(), f"table {table.name!r}"
+    for number, check in enumerate(table.checks):
+        check_fits(entries, f"{where}: checks.{number}", check, table.columns)
+    if table.watermark:
+        check_lag(entries, f"{where}: lag", table)
+    if entries.problems:
+        raise MisconfiguredError("\n".join(entries.problems))
 
 
 def _family(kind: str) -> str:

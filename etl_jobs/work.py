@@ -14,6 +14,7 @@ from etl_jobs.changes import Change
 from etl_jobs.checks import Found, count_problems, judge
 from etl_jobs.checksums import refuse_incomparable
 from etl_jobs.complaints import Skipped
+from etl_jobs.declared_checks import refuse_unfit
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.infer import cast, infer
 from etl_jobs.parents import parents_keys
@@ -99,6 +100,7 @@ class Work:
                 with self._asking(part):
                     self.session.execute(sql.SQL("DELETE FROM {} WHERE NOT {}").format(self.staging, part))
         typed = replace(self, table=replace(self.table, columns=self.table.columns | types))
+        refuse_unfit(typed.table)
         self._analyze()
         rejected, unread = unreadable(self.source, header, skipped, table=self.table)
         kept = kept_records(self.session, self.source, typed.table, header, part)

@@ -260,3 +260,29 @@ def test_a_good_row_does_not_repeat_a_bad_one(shop: Shop) -> None:
         ("4", "key (id) is there already"),
         ("6", "unique (teamID) is there already"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ('checks = [{ column = "name", accepted = [1] }]', "checks.0.accepted: column 'name' is text, got 1"),
+        ('checks = [{ column = "name", min = 3 }]', "checks.0.min: column 'name' is text, got 3"),
+        ('checks = [{ column = "id", fresh = "2 days" }]', "checks.0.fresh: column 'id' is bigint, not a time"),
+        (
+            'strategy = "append"\nwatermark = "id"\nlag = "2 days"',
+            "lag: column 'id' is bigint, got '2 days', not a number",
+        ),
+        ('strategy = "append"\nwatermark = "day"\nlag = 3.5', "lag: column 'day' is date, got 3.5, not a span of time"),
+    ],
+)
+def test_what_does_not_fit_a_type_that_was_found_is_refused_before_anything_is_loaded(
+    shop: Shop, settings: str, said: str
+) -> None:
+    shop.table("goods", {}, f'key = ["id"]\n{settings}')
+    shop.catalogue.write_text(shop.catalogue.read_text().replace("columns = {  }\n", ""))
+    shop.file("goods.csv", "id,name,day\n1,a,2026-01-01\n")
+    ended = shop.load()
+
+    assert ended.status == 78
+    assert f"table 'goods': {said}" in ended.stderr
+    assert shop.rows("goods") == []
