@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
+from psycopg.errors import NumericValueOutOfRange
 
 from etl_jobs.changes import Change
 from etl_jobs.checks import Found, count_problems, judge
@@ -24,6 +25,7 @@ from etl_jobs.refusals import words_of
 from etl_jobs.rejects import Rejected, move_bad_rows, unreadable
 from etl_jobs.shape import Shape, refuse_text_watermark
 from etl_jobs.sources import Source
+from etl_jobs.sources.types import wider
 from etl_jobs.staging import create_staging, identifiers, refusing_long_rows
 from etl_jobs.strategies import Step, part_of
 from etl_jobs.swap import refuse_dependents
@@ -147,11 +149,18 @@ class Work:
                 )
         except DataRejectedError as error:
             column = re.search(r"column '(.+?)'", error.message)
-            if column and column[1] in self.held and not error.hint:
-                error.hint = retyping(self.session, self.target, column[1], "text")
+            if column and not error.hint:
+                error.hint = self._cure(column[1], too_large=isinstance(error.__cause__, NumericValueOutOfRange))
             elif not column and not error.hint and self.table.where:
                 error.hint = f"where = {self.table.where!r} has to be a condition that every row can be asked about"
             raise
+
+    def _cure(self, column: str, *, too_large: bool) -> str:
+        """Which type takes the value, if it is right."""
+        kind = wider(self.table.columns.get(column, "")) if too_large else "text"
+        if column in self.held:
+            return retyping(self.session, self.target, column, kind)
+        return f"if the source is right, declare {column!r} as {kind}" if too_large else ""
 
     @contextlib.contextmanager
     def _asking(self, part: sql.Composable | None) -> Iterator[None]:

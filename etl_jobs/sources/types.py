@@ -43,7 +43,7 @@ def parse(text: str) -> Type:
     if match is None:
         return Type(text.lower())
     name = " ".join([*match["name"].split(), *(match["zone"] or "").split()])
-    args = tuple(int(a) for a in (match["args"] or "").split(",") if a.strip().isdigit())
+    args = tuple(int(a) for a in (match["args"] or "").split(",") if a.strip().removeprefix("-").isdigit())
     return Type(_ALIASES.get(name, name), args, bool(match["array"]))
 
 
@@ -61,9 +61,10 @@ def lost(source: Type, declared: Type) -> str:
 def _lost_of_number(source: Type, declared: Type) -> str:
     if declared.name in _EXACT_IN:
         return "" if source.name in _EXACT_IN[declared.name] else _ROUNDED
-    if declared.name != "numeric" or not declared.args or source.name in ("smallint", "integer", "bigint"):
+    if declared.name != "numeric" or not declared.args:
         return ""  # a whole number refuses fractions by itself
-    scale = source.args[1] if len(source.args) > 1 else 0 if source.args else None
+    whole = source.args or source.name in ("smallint", "integer", "bigint")
+    scale = source.args[1] if len(source.args) > 1 else 0 if whole else None
     allowed = declared.args[1] if len(declared.args) > 1 else 0
     return _ROUNDED if scale is None or scale > allowed else ""
 
@@ -90,6 +91,11 @@ def _last_field(interval: Type) -> int:
 
 def _lost_of_second(source: Type, declared: Type) -> str:
     return _ROUNDED if declared.args and declared.args[0] < (source.args[0] if source.args else 6) else ""
+
+
+def wider(kind: str) -> str:
+    """A type that holds the numbers that are too large for this one."""
+    return "bigint" if parse(kind).name in ("smallint", "integer") else "numeric"
 
 
 def losses(found: Mapping[str, str], here: Mapping[str, str], *, lossy: Collection[str] = ()) -> dict[str, str]:
