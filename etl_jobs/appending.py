@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from etl_jobs.changes import Change, Changed
+from etl_jobs.changes import Change, Changed, equal, insert_all
 from etl_jobs.checksums import checksum, compared
 from etl_jobs.sources.types import parse
 from etl_jobs.staging import identifiers
+from etl_jobs.taken import keepers, refuse_kept_away
 from etl_jobs.warehouse import Session
 
 _WHOLE = frozenset(("smallint", "integer", "bigint"))
@@ -23,15 +24,29 @@ def append(session: Session, change: Change, *, name: str, batch: tuple[int, int
         change.target, columns, columns, change.staging
     )
     if not change.key:
-        is_new = remember_batch(session, name, change)
-        return Changed(inserted=session.execute(insert).rowcount, grown=batch) if is_new else Changed(grown=(0, 0))
+        if not remember_batch(session, name, change):
+            return Changed(grown=(0, 0))
+        insert_all(session, change, insert, wanted=batch[0])
+        return Changed(inserted=batch[0], grown=batch)
     row = session.execute(
         sql.SQL("WITH s AS ({} ON CONFLICT ({}) DO NOTHING RETURNING {}) SELECT count(*), {} FROM s").format(
             insert, identifiers(change.key), columns, checksum(change.columns)
         )
     ).fetchone()
     assert row is not None
+    if row[0] != batch[0] and keepers(session, change.target):
+        _refuse_missing(session, change, batch[0])
     return Changed(inserted=row[0], grown=(row[0], int(row[1])))
+
+
+def _refuse_missing(session: Session, change: Change, wanted: int) -> None:
+    """Raise where the keys of staging are not all in the target."""
+    found = session.execute(
+        sql.SQL("SELECT count(*) FROM {} AS s WHERE EXISTS (SELECT FROM {} AS t WHERE {})").format(
+            change.staging, change.target, equal(change.key, "t", "s")
+        )
+    ).fetchone()
+    refuse_kept_away(session, change.target, done=found[0] if found else 0, wanted=wanted, what="inserted")
 
 
 def remember_batch(session: Session, name: str, change: Change) -> bool:

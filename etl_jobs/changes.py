@@ -9,8 +9,8 @@ import psycopg
 from psycopg import sql
 
 from etl_jobs.checksums import comparable, compared, original, row_hash
-from etl_jobs.errors import UnavailableError
 from etl_jobs.staging import identifiers
+from etl_jobs.taken import interfered, refuse_kept_away, routes
 from etl_jobs.warehouse import Session
 
 DIFFERENCES = sql.Identifier("pg_temp", "differences")
@@ -68,7 +68,10 @@ def make_equal(session: Session, change: Change, *, part: sql.Composable | None 
         held = sql.SQL("(SELECT *, {} AS {} FROM {})").format(part, _IN_PART, change.target)
         find_differences(session, change, held=held, gone=sql.SQL("t.{}").format(_IN_PART))
     # In this order, values of another unique index may go from one row to another.
-    deleted, updated, inserted = _delete(session, change), _update(session, change), _insert(session, change)
+    new, other, old = counted(session)
+    deleted = _delete(session, change, wanted=old)
+    updated = _update(session, change, wanted=other)
+    inserted = _insert(session, change, wanted=new)
     return Changed(inserted=inserted, updated=updated, deleted=deleted)
 
 
@@ -80,7 +83,8 @@ def upsert(session: Session, change: Change) -> Changed:
     )
     row = session.execute(grown).fetchone()
     assert row is not None
-    updated, inserted = _update(session, change), _insert(session, change)
+    new, other, _ = counted(session)
+    updated, inserted = _update(session, change, wanted=other), _insert(session, change, wanted=new)
     return Changed(inserted=inserted, updated=updated, grown=(inserted, int(row[0])))
 
 
@@ -117,50 +121,68 @@ def find_differences(session: Session, change: Change, *, held: sql.Composable, 
         session.execute(statement)
 
 
-def _delete(session: Session, change: Change) -> int:
+def counted(session: Session) -> tuple[int, int, int]:
+    """How many of the differences are to be inserted, to be updated, to be deleted."""
+    row = session.execute(
+        sql.SQL(
+            "SELECT count(*) FILTER (WHERE NOT {was}), count(*) FILTER (WHERE {was} AND {now}),"
+            " count(*) FILTER (WHERE NOT {now}) FROM {differences}"
+        ).format(was=WAS_THERE, now=IS_THERE, differences=DIFFERENCES)
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1], row[2]
+
+
+def _delete(session: Session, change: Change, *, wanted: int) -> int:
     statement = sql.SQL("DELETE FROM {} AS t USING {} AS d WHERE {} AND NOT d.{}").format(
         change.target, DIFFERENCES, equal(change.key, "t", "d"), IS_THERE
     )
-    return session.execute(statement).rowcount
+    deleted = session.execute(statement).rowcount
+    if deleted != wanted:  # somebody else may have done it
+        left = _among(session, change, sql.SQL("NOT d.{}").format(IS_THERE))
+        refuse_kept_away(session, change.target, done=wanted - left, wanted=wanted, what="deleted")
+    return deleted
 
 
-def _update(session: Session, change: Change) -> int:
+def _update(session: Session, change: Change, *, wanted: int) -> int:
     if not change.others:
         return 0
     statement = sql.SQL("UPDATE {} AS t SET {} FROM {} AS d WHERE {} AND {}").format(
         change.target, _assignments(change.others, "d"), DIFFERENCES, equal(change.key, "t", "d"), _STAYS
     )
     updated = session.execute(statement).rowcount
-    row = session.execute(sql.SQL("SELECT count(*) FROM {} AS d WHERE {}").format(DIFFERENCES, _STAYS)).fetchone()
-    assert row is not None
-    if row[0] != updated:
-        _refuse_others(session, change, sql.SQL("{} AND NOT").format(_STAYS))
+    if updated != wanted:
+        if _among(session, change, _STAYS) != wanted:
+            raise interfered(session, change.target)
+        refuse_kept_away(session, change.target, done=updated, wanted=wanted, what="updated")
     return updated
 
 
-def _insert(session: Session, change: Change) -> int:
+def _insert(session: Session, change: Change, *, wanted: int) -> int:
     columns, is_new = identifiers(change.columns), sql.SQL("NOT d.{}").format(WAS_THERE)
     statement = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} AS d WHERE {}").format(
         change.target, columns, columns, DIFFERENCES, is_new
     )
     try:
         with session.transaction():
-            return session.execute(statement).rowcount
-    except psycopg.errors.UniqueViolation:
-        _refuse_others(session, change, sql.SQL("{} AND").format(is_new))
+            inserted = session.execute(statement).rowcount
+    except psycopg.errors.UniqueViolation as error:
+        if _among(session, change, is_new):
+            raise interfered(session, change.target) from error
         raise
+    if inserted != wanted:  # a trigger may have put them into tables that inherit from this one
+        found = _among(session, change, is_new)
+        refuse_kept_away(session, change.target, done=found, wanted=wanted, what="inserted")
+    return wanted
 
 
-def _refuse_others(session: Session, change: Change, which: sql.Composable) -> None:
-    """Raise UnavailableError if of the differences `which` a row EXISTS in the target, that is, is there by now."""
-    statement = sql.SQL("SELECT FROM {} AS d WHERE {} EXISTS (SELECT FROM {} AS t WHERE {}) LIMIT 1").format(
+def _among(session: Session, change: Change, which: sql.Composable) -> int:
+    """Of how many of the differences `which` there is a row with the same key in the target by now."""
+    statement = sql.SQL("SELECT count(*) FROM {} AS d WHERE {} AND EXISTS (SELECT FROM {} AS t WHERE {})").format(
         DIFFERENCES, which, change.target, equal(change.key, "t", "d")
     )
-    if session.execute(statement).fetchone() is not None:
-        raise UnavailableError(
-            f"somebody else added or removed rows of {change.target.as_string(session)} while it was loaded",
-            hint="try again",
-        )
+    row = session.execute(statement).fetchone()
+    return int(row[0]) if row else 0
 
 
 def replace_rows(session: Session, change: Change, *, part: sql.Composable | None = None) -> Changed:
@@ -170,16 +192,24 @@ def replace_rows(session: Session, change: Change, *, part: sql.Composable | Non
     new = sql.SQL("SELECT {} FROM {}").format(values, change.staging)
     fresh, gone = sql.Identifier("pg_temp", "fresh rows"), sql.Identifier("pg_temp", "gone rows")
     vanished = sql.SQL("SELECT {}, count(*) AS {} FROM ({} EXCEPT ALL {}) AS d GROUP BY {}")
-    _keep(session, fresh, sql.SQL("{} EXCEPT ALL {}").format(new, old))
+    wanted = _keep(session, fresh, sql.SQL("{} EXCEPT ALL {}").format(new, old))
     _keep(session, gone, vanished.format(columns, _COPIES, old, new, columns))
     deleted = _delete_copies(session, change, gone)
     back = original(change.columns)
     insert = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(change.target, columns, back, fresh)
-    return Changed(inserted=session.execute(insert).rowcount, deleted=deleted)
+    insert_all(session, change, insert, wanted=wanted)
+    return Changed(inserted=wanted, deleted=deleted)
 
 
-def _keep(session: Session, name: sql.Identifier, rows: sql.Composed) -> None:
-    session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS {}").format(name, rows))
+def insert_all(session: Session, change: Change, statement: sql.Composed, *, wanted: int) -> None:
+    """Insert rows that nothing tells apart; raises where not all of them are there then."""
+    inserted = session.execute(statement).rowcount
+    if inserted != wanted and not routes(session, change.target):
+        refuse_kept_away(session, change.target, done=inserted, wanted=wanted, what="inserted")
+
+
+def _keep(session: Session, name: sql.Identifier, rows: sql.Composed) -> int:
+    return session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS {}").format(name, rows)).rowcount
 
 
 def _delete_copies(session: Session, change: Change, gone: sql.Identifier) -> int:
@@ -203,7 +233,10 @@ def _delete_copies(session: Session, change: Change, gone: sql.Identifier) -> in
         kept=kept,
         lost=lost,
     )
-    return session.execute(statement).rowcount
+    deleted = session.execute(statement).rowcount
+    row = session.execute(sql.SQL("SELECT sum({})::bigint FROM {}").format(_COPIES, gone)).fetchone()
+    refuse_kept_away(session, change.target, done=deleted, wanted=row[0] if row else 0, what="deleted")
+    return deleted
 
 
 def equal(columns: tuple[str, ...], left: str, right: str) -> sql.Composed:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from etl_jobs.changes import DIFFERENCES, IS_THERE, WAS_THERE, Change, Changed, equal, find_differences
+from etl_jobs.changes import DIFFERENCES, IS_THERE, WAS_THERE, Change, Changed, counted, equal, find_differences
 from etl_jobs.checksums import compared, row_hash
 from etl_jobs.staging import identifiers
 from etl_jobs.tables import HISTORY
+from etl_jobs.taken import refuse_kept_away
 from etl_jobs.warehouse import Session
 
 # An instant later than every one in the table, also when the clock went back.
@@ -51,10 +52,13 @@ def keep_history(session: Session, change: Change) -> Changed:
             compared(change.columns, of="t")
         ),
     }
+    new, other, old = counted(session)
     closed = session.execute(sql.SQL(_CLOSE).format(**values)).fetchone()
-    opened = session.execute(sql.SQL(_OPEN).format(**values)).fetchone()
     assert closed is not None
+    refuse_kept_away(session, change.target, done=closed[0], wanted=other + old, what="updated")
+    opened = session.execute(sql.SQL(_OPEN).format(**values)).fetchone()
     assert opened is not None
+    refuse_kept_away(session, change.target, done=opened[0], wanted=new + other, what="inserted")
     changed = closed[1]
     return Changed(
         inserted=opened[0] - changed,
