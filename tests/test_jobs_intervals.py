@@ -95,11 +95,15 @@ def test_older_intervals_are_not_cut_off_by_the_watermark_and_do_not_move_it(
     assert load.run("final").status == 0
 
 
-def test_final_still_sees_what_others_change_after_the_load_of_an_interval(load: Load) -> None:
+@pytest.mark.parametrize("before", [True, False])
+def test_final_still_sees_what_others_change_before_or_after_the_load_of_an_interval(load: Load, before: bool) -> None:
     load.table("sale", SALE, INCREMENTAL)
     load.load()
-    load.load(0, **JANUARY)
+    if not before:
+        load.load(0, **JANUARY)
     query(load.dsn, "DELETE FROM shop.sale WHERE id = 60")
+    if before:
+        load.load(0, **JANUARY)
 
     ended = load.run("final")
 
