@@ -264,6 +264,37 @@ def test_what_another_try_cannot_cure_is_said_at_once(load: Load, case: str) -> 
     assert said in ended.stderr
 
 
+LATER: dict[str, tuple[object, str]] = {
+    "another shape": ({"items": SEVEN}, """at 'data' is no list of records: {"items": [{"id": 1, """),
+    "an error": ({"error": "quota exceeded"}, """at 'data' is no list of records: {"error": "quota exceeded"}"""),
+    "null": ({"data": None}, """at 'data' is no list of records: {"data": null}"""),
+    "no objects": ({"data": [1]}, """at 'data' is no list of records: {"data": [1]}"""),
+    "another name": (
+        {"data": [{"id": 8, "label": "n8"}, {"id": 9, "label": "n9"}]},
+        "column 'name': no record of this page has 'name' any more, those before all had it",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LATER)
+def test_a_later_page_of_another_shape_is_said_with_what_was_read(load: Load, case: str) -> None:
+    later, said = LATER[case]
+    load.part = 'records = "data"\npage = { by = "number" }'
+    load.table("things", COLUMNS)
+    with served(lambda asked: page({"data": SEVEN} if asked.parameters["page"] == "1" else later)) as (url, _):
+        load.env["API"] = url
+        ended = load.load()
+
+    assert (ended.status, rows(load.dsn, "shop", "things")) == (65, [])
+    assert f"/v1/things failed after 7 rows (63 bytes) were read: {said}" in ended.stderr
+
+
+def test_what_records_may_leave_out_may_be_missing_on_a_page() -> None:
+    pages = {"1": [*SEVEN, {"id": 8}], "2": [{"id": 9}], "3": []}
+    with served(lambda asked: page(pages[asked.parameters["page"]])) as (url, _):
+        assert ids(list(source(url, page={"by": "number"}).blocks())) == [*IDS, "8", "9"]
+
+
 def test_a_server_that_ignores_the_page_is_found_out() -> None:
     with served(lambda _: page(SEVEN)) as (url, _):
         with pytest.raises(DataRejectedError, match=r"after 7 rows \(.*\) is the same again"):

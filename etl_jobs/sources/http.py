@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from etl_jobs.errors import DataRejectedError, UnavailableError
-from etl_jobs.sources.client import Client, Patience, check_headers, without_secrets
+from etl_jobs.sources.client import Client, Patience, check_headers, shown, without_secrets
 from etl_jobs.sources.pages import Paging, Request
-from etl_jobs.sources.paths import ABSENT, found, path_of
-from etl_jobs.sources.records import ENCODER, are_arrays, check_paths, header, lines, paths_of, rows_of
+from etl_jobs.sources.paths import ABSENT, Path, found, path_of
+from etl_jobs.sources.records import ENCODER, are_arrays, check_paths, header, lines, paths_of, rows_of, still_there
 from etl_jobs.sources.trail import RecordSource
 from etl_jobs.tables import SourceSettings, Table
 
@@ -35,6 +35,7 @@ class HttpSource(RecordSource):
         self._paths = paths_of(table)
         super().__init__(without_secrets(self._url), word="record")
         self._first: httpx.Response | None = None
+        self._usual: Mapping[str, Path] = {}  # what every record has had so far
 
     def columns(self) -> tuple[str, ...]:
         """Asks for the first page, which is kept for the next `blocks`: are the declared columns in it?"""
@@ -91,11 +92,14 @@ class HttpSource(RecordSource):
         records = found(document, path_of(self._records)) if self._records else document
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             what = f"at {self._records!r}" if self._records else "in the answer"
-            raise DataRejectedError(f"{self.name}: {what} is no list of records", hint="see `records` in the catalogue")
+            said = self.failed(f"{what} is no list of records: {shown(response.text)}")
+            raise DataRejectedError(said, hint="see `records` in the catalogue")
         if self._paging.has_more(response):
             raise DataRejectedError(f"{self.name}: there are more pages than this one", hint='page = { by = "link" }')
         if not self.trail.records:
             check_paths(records, self._paths, source=self.name)
+            self._usual = self._paths
+        self._usual = still_there(records, self._usual, failed=self.failed)
         return document, records
 
     def _check_total(self, document: Any) -> None:

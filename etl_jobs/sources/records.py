@@ -99,11 +99,35 @@ def check_paths(records: Sequence[Any], paths: Mapping[str, Path], *, source: st
     """Raise DataRejectedError for columns that no record of a page has: a typo rather than missing values."""
     for column, path in paths.items():
         if records and all(found(record, path) is ABSENT for record in records):
-            shown, there = ".".join(map(str, path)), sorted({key for r in records for key in r})
+            meant = guess(str(path[0]), sorted({key for record in records for key in record}))
             raise DataRejectedError(
-                f"{source}: column {column!r}: no record has {shown!r}{guess(str(path[0]), there)}",
-                hint=f"they have {', '.join(there[:40])}; `paths` in the table's source says where a column is",
+                f"{source}: column {column!r}: no record has {_dotted(path)!r}{meant}", hint=_they_have(records)
             )
+
+
+def still_there(records: Sequence[Any], usual: Mapping[str, Path], *, failed: Callable[[str], str]) -> dict[str, Path]:
+    """Those of the columns that every record has, too.
+
+    Raises DataRejectedError for one that none has, although every record before had it: it has another name now.
+    """
+    left = dict(usual)
+    for column, path in usual.items():
+        absent = sum(found(record, path) is ABSENT for record in records)
+        if absent and absent == len(records):
+            gone = f"no record of this page has {_dotted(path)!r} any more, those before all had it"
+            raise DataRejectedError(failed(f"column {column!r}: {gone}"), hint=_they_have(records))
+        if absent:
+            del left[column]
+    return left
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(map(str, path))
+
+
+def _they_have(records: Iterable[Any]) -> str:
+    names = sorted({key for record in records for key in record})
+    return f"they have {', '.join(names[:40])}; `paths` in the table's source says where a column is"
 
 
 def rows_of(
