@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from psycopg import sql
@@ -54,14 +54,22 @@ def explain(session: Session, catalogue: Catalogue, table: Table, *, full: bool)
     work.check_target(shape, like=probe)
     if held and table.strategy == "replace":
         refuse_dependents(session, work.target)
-    since = watermark_less_lag(session, work.name, shape.table) if known else None
+    cached = _cached(session, work, table) if known else ""
+    work = replace(work, full=full or bool(cached))
+    since = watermark_less_lag(session, work.name, shape.table) if known and not cached else None
     said = [_head(session, work, since=since)]
-    if known and (cached := _cached(session, work, table)):
+    if cached and table.interval:
+        return f"{said[0]}\n-- Nothing would be done: {cached}."
+    if cached:
         said.append(f"-- Nothing would be done: {cached}. With --full-refresh:")
-    said += ["-- 1. Staging", *_staging(work, shape, header, since=since)]
-    said += ["-- 2. Checks: one statement counts everything", *_checks(work)]
-    said += ["-- 3. One transaction", *_apply(work, shape, since=since)]
-    return "\n".join(said)
+    return "\n".join([*said, *_steps(work, shape, header, since=since)])
+
+
+def _steps(work: Work, shape: Shape, header: tuple[str, ...], *, since: str | None) -> list[str]:
+    part = part_of(work.table, since=since)
+    said = ["-- 1. Staging", *_staging(work, shape, header, part)]
+    said += ["-- 2. Checks: one statement counts everything", *_checks(work, part)]
+    return [*said, "-- 3. One transaction", *_apply(work, shape, part, since=since)]
 
 
 def _head(session: Session, work: Work, *, since: str | None) -> str:
@@ -78,10 +86,9 @@ def _cached(session: Session, work: Work, table: Table) -> str:
     return found.cached if found else ""
 
 
-def _staging(work: Work, shape: Shape, header: tuple[str, ...], *, since: str | None) -> list[str]:
+def _staging(work: Work, shape: Shape, header: tuple[str, ...], part: sql.Composable | None) -> list[str]:
     script = _Script(work.session)
     create_staging(script.session, work.staging, work.table, first=work.held, logged=work.beside)
-    part = part_of(work.table, since=since)
     script.execute(
         copy_statement(
             work.session,
@@ -97,27 +104,27 @@ def _staging(work: Work, shape: Shape, header: tuple[str, ...], *, since: str | 
     if shape.unknown:
         script.say(f"the types of {', '.join(shape.unknown)} are found in all their values")
         infer(script.session, work.staging, shape.unknown)
+        if part is not None:
+            script.execute(sql.SQL("DELETE FROM {} WHERE NOT {}").format(work.staging, part))
     return script.lines
 
 
-def _checks(work: Work) -> list[str]:
+def _checks(work: Work, part: sql.Composable | None) -> list[str]:
     script = _Script(work.session)
-    parents = []
-    for reference in work.table.references:
-        whole = reference.table == work.table.name and part_of(work.table, since=None) is None
-        parents.append(work.staging if whole else keys_of(reference.table))
-    for name in dict.fromkeys(r.table for r in work.table.references):
-        script.say(f"the keys of {name} are read from its source")
+    names = dict.fromkeys(r.table for r in work.table.references)
+    held = {name: work.staging if name == work.table.name and part is None else keys_of(name) for name in names}
+    for name, keys in held.items():
+        if keys != work.staging:
+            script.say(f"the keys of {name} are read from its source")
+    parents = [held[r.table] for r in work.table.references]
     count_problems(script.session, work.staging, work.table, parents)
     return script.lines
 
 
-def _apply(work: Work, shape: Shape, *, since: str | None) -> list[str]:
+def _apply(work: Work, shape: Shape, part: sql.Composable | None, *, since: str | None) -> list[str]:
     script = _Script(work.session)
     nothing = Found(rows=0, checksum=0, watermark=None, duplicates=0, orphans=(), counts=())
-    staged = Staged(
-        part=part_of(work.table, since=since), since=since, bytes=0, rejected=(), places=Places(work.source)
-    )
+    staged = Staged(part=part, since=since, bytes=0, rejected=(), places=Places(work.source))
     script.lines.append("BEGIN;")
     if not work.held:
         create_target(script.session, work.target, work.table)

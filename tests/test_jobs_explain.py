@@ -94,3 +94,39 @@ def test_the_sample_load_explains_every_table(database: str) -> None:
         ended = run_job(database, "table", "--id", number, "--explain")
         assert ended.status == 0, ended.stderr
         assert ended.stdout.count("\n-- ") >= 3
+
+
+def test_what_would_be_done_in_place_of_nothing_is_what_a_full_refresh_does(shop: Shop) -> None:
+    shop.table("goods", COLUMNS, 'key = ["id"]\nstrategy = "incremental"\nwatermark = "id"\nskip_unchanged = true')
+    shop.file("goods.csv", "id,name\n1,a\n2,b\n")
+    shop.load()
+    cached, full = (shop.load(0, "--explain", *more).stdout.splitlines() for more in ((), ("--full-refresh",)))
+
+    assert cached[0] == full[0]
+    assert cached[1].startswith("-- Nothing would be done") and cached[1].endswith("With --full-refresh:")
+    assert cached[2:] == full[1:]
+
+
+def test_a_reference_to_the_table_itself_is_asked_of_the_source_where_only_a_part_is_staged(shop: Shop) -> None:
+    shop.table("goods", COLUMNS | {"boss": "integer"}, 'key = ["id"]\nstrategy = "incremental"\nwatermark = "id"\n'
+               'references = [{ columns = ["boss"], table = "goods", to = ["id"] }]')  # fmt: skip
+    shop.file("goods.csv", "id,name,boss\n1,a,\n2,b,1\n")
+    first = shop.load(0, "--explain").stdout
+    shop.load()
+    part, full = shop.load(0, "--explain").stdout, shop.load(0, "--explain", "--full-refresh").stdout
+
+    assert [text.count('FROM "pg_temp"."keys of goods"') for text in (first, part, full)] == [0, 1, 0]
+    assert ["the keys of goods are read from its source" in text for text in (first, part, full)] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_slice_whose_types_are_still_to_be_found_is_cut_after_that(shop: Shop) -> None:
+    shop.table("goods", {}, 'key = ["id"]\nstrategy = "slice"\nwhere = "id > 1"')
+    shop.catalogue.write_text(shop.catalogue.read_text().replace("columns = {  }\n", ""))
+    shop.file("goods.csv", "id,name\n1,a\n2,b\n")
+    ended = shop.load(0, "--explain")
+
+    assert 'DELETE FROM "shop_staging"."goods" WHERE NOT ((id > 1) IS TRUE);' in ended.stdout
