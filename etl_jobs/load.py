@@ -38,7 +38,7 @@ from etl_jobs.sources import open_source, types_of
 from etl_jobs.staging import check_header
 from etl_jobs.strategies import change_target
 from etl_jobs.tables import Catalogue, Table
-from etl_jobs.target import add_columns, columns_of, create_target
+from etl_jobs.target import added_columns, columns_of, create_target
 from etl_jobs.warehouse import Session, locked, prepare
 from etl_jobs.work import Staged, Work
 
@@ -131,12 +131,12 @@ class _Load:
     def apply(self, staged: Staged, found: Found, added: Sequence[str]) -> Loaded:
         """Rows, watermark, rejects and load record together; staging goes with the same commit.
 
-        Only `added` columns go to an existing target just before: nobody is to wait for their values.
+        Only `added` columns go to an existing target just before, as nobody is to wait for their values. They go again
+        where the rest fails.
         """
         work, session, table = self.work, self.work.session, self.work.table
-        if added and not work.beside:
-            add_columns(session, work.target, {c: table.columns[c] for c in added}, patience=work.wait)
-        with session.transaction():
+        new = {} if work.beside else {c: table.columns[c] for c in added}
+        with added_columns(session, work.target, new, patience=work.wait), session.transaction():
             if not work.held:
                 create_target(session, work.target, table)
                 forget_batches(session, work.name)

@@ -32,7 +32,7 @@ def refuse_kept_away(session: Session, target: sql.Identifier, *, done: int, wan
         raise DataRejectedError(
             f"{wanted - done:,} of {wanted:,} rows were not {what} in {shown},"
             f" which has something that may keep rows away: {', '.join(found)}",
-            hint="the table is as it was; load another one, and let that be what fills this one",
+            hint="the table is as it was; drop what keeps them away, or load into another table",
         )
     raise interfered(session, target)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 
+import psycopg
 from psycopg import sql
 
-from etl_jobs.errors import MisconfiguredError
+from etl_jobs.errors import JobError, MisconfiguredError
 from etl_jobs.names import clip
 from etl_jobs.sources import Source, types_of
 from etl_jobs.sources.types import losses
@@ -88,12 +90,31 @@ def retyping(session: Session, target: sql.Identifier, column: str, kind: str) -
     return f"if the source is right, run: ALTER TABLE {target.as_string(session)} {_retype(name, kind)};"
 
 
-def add_columns(session: Session, target: sql.Identifier, kinds: Mapping[str, str], *, patience: float) -> None:
-    """Add empty columns; readers are not kept waiting for more than a moment."""
+@contextlib.contextmanager
+def added_columns(
+    session: Session, target: sql.Identifier, kinds: Mapping[str, str], *, patience: float
+) -> Iterator[None]:
+    """Add empty columns for what follows, and take them back where that fails. Readers wait for a moment only."""
+    if not kinds:
+        yield
+        return
+    names = [sql.Identifier(column) for column in kinds]
+    _alter(session, target, [sql.SQL("ADD COLUMN ") + definitions({c: k}) for c, k in kinds.items()], patience=patience)
+    try:
+        yield
+    except (JobError, psycopg.Error) as error:
+        try:
+            _alter(session, target, [sql.SQL("DROP COLUMN {}").format(name) for name in names], patience=patience)
+        except (JobError, psycopg.Error):
+            if isinstance(error, JobError):
+                error.hint += f"; but {', '.join(map(repr, kinds))} could not be taken back: it stays, empty"
+        raise
+
+
+def _alter(session: Session, target: sql.Identifier, what: Iterable[sql.Composable], *, patience: float) -> None:
     with session.transaction():
         lock_alone(session, target, patience=patience)
-        for column, kind in kinds.items():
-            session.execute(sql.SQL("ALTER TABLE {} ADD COLUMN {}").format(target, definitions({column: kind})))
+        session.execute(sql.SQL("ALTER TABLE {} {}").format(target, sql.SQL(", ").join(what)))
 
 
 def _check_key(session: Session, name: str, table: Table) -> None:

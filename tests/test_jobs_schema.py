@@ -303,3 +303,44 @@ def test_a_target_keeps_the_collations_that_somebody_gave_it(shop: Shop, strateg
     assert ("B", 3, "z") in [row[:3] for row in shop.rows("goods")]
     assert shop.load().status == 0
     assert shop.run("final").status == 0
+
+
+@pytest.mark.parametrize("strategy", ["snapshot", "slice", "scd2"])
+def test_a_new_column_goes_again_where_the_load_is_refused(shop: Shop, strategy: str) -> None:
+    where = 'where = "id > 0"' if strategy == "slice" else ""
+    undeclared(shop, f'key = ["id"]\nstrategy = "{strategy}"\nmax_delete = 0.1\nnew_columns = "add"\n{where}')
+    shop.file("goods.csv", "id,v\n1,5\n2,5\n3,5\n")
+    assert shop.load().status == 0
+    before = types(shop), shop.rows("goods")
+    shop.file("goods.csv", "id,v,w,x\n1,5,1,1\n")
+    refused = shop.load()
+    after = types(shop), shop.rows("goods")
+    shop.file("goods.csv", "id,v\n1,5\n2,5\n3,5\n4,1\n")
+    ended = shop.load()
+
+    assert (refused.status, after) == (65, before)
+    assert "max_delete" in refused.stderr
+    assert ended.status == 0, ended.stderr
+
+
+USE_AT_ONCE = """
+    CREATE FUNCTION use_at_once() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('shop.goods') AND attname = 'w')
+           AND to_regclass('public.seen') IS NULL THEN CREATE VIEW public.seen AS SELECT w FROM shop.goods; END IF;
+    END $$;
+    CREATE EVENT TRIGGER at_once ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION use_at_once();
+"""
+
+
+def test_a_new_column_that_somebody_uses_already_stays_and_is_named(shop: Shop) -> None:
+    undeclared(shop, 'key = ["id"]\nmax_delete = 0.1\nnew_columns = "add"')
+    shop.file("goods.csv", "id,v\n1,5\n2,5\n3,5\n")
+    assert shop.load().status == 0
+    query(shop.dsn, USE_AT_ONCE)
+    shop.file("goods.csv", "id,v,w\n1,5,1\n")
+    refused = shop.load()
+
+    assert refused.status == 65
+    assert "max_delete" in refused.stderr
+    assert "; but 'w' could not be taken back: it stays, empty" in refused.stderr
+    assert list(types(shop)) == ["id", "v", "w"]
