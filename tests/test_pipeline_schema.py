@@ -118,8 +118,9 @@ def test_every_key_stands_in_the_reference() -> None:
 
 def test_the_files_of_the_reference_are_good() -> None:
     reference = (Path(__file__).parents[1] / "docs" / "pipeline.md").read_text(encoding="utf-8")
-    whole, values, profile = (block.split("```")[0] for block in reference.split("```toml\n")[1:])
+    whole, intervals, values, profile = (block.split("```")[0] for block in reference.split("```toml\n")[1:])
 
     assert problems_of(whole, profile="prod") == []
+    assert problems_of(intervals) == []
     assert problems_of("[phases]\npre = {}\nsub = {}\n" + values) == []
     assert problems_of(whole.split("[profiles.prod]")[0] + profile, profile="prod") == []
