@@ -71,7 +71,9 @@ def _differences(session: Session, catalogue: Catalogue, table: Table, read: Rea
     if table.strategy == "append" or read.one_interval:
         pass  # it holds earlier batches, or other intervals, as well
     elif part.rows != read.rows:
-        found.append(f"{read.rows:,} rows in the source, {part.rows:,} in the warehouse")
+        current = " current ones" if table.strategy == "scd2" else ""
+        which = _which(table, read)
+        found.append(f"{read.rows:,} rows{which} in the source, {part.rows:,}{current} in the warehouse")
     elif part.checksum != read.checksum:
         found.append("as many rows as in the source, but other values")
     if not (read.one_interval or _skips_references(catalogue, table)) and sum(part.orphans) != read.orphans:
@@ -82,6 +84,13 @@ def _differences(session: Session, catalogue: Catalogue, table: Table, read: Rea
     if not found and (rows, checksum) != read.held:
         found.append(f"changed outside of what was loaded: {read.held[0]:,} rows expected, {rows:,} there")
     return found, rows
+
+
+def _which(table: Table, read: Read) -> str:
+    """What is counted, where it is not all of the table."""
+    if table.strategy == "slice":
+        return " of the slice"
+    return f" with {table.watermark} from {read.since} on" if table.grows and read.since is not None else ""
 
 
 def _last_load(session: Session, name: str) -> Read | None:

@@ -1,0 +1,40 @@
+"""What the report says of one table: every number with the rows that it counts."""
+
+# ruff: noqa: F401, F811
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.jobs import Shop, query
+from tests.support.servers import database, warehouse
+
+
+@pytest.mark.parametrize(
+    ("settings", "by_hand", "said"),
+    [
+        ('strategy = "incremental"\nwatermark = "id"\nlag = 1', "",
+         "| goods | 1 | 4 | 1 rows with id from 3 on in the source, 2 in the warehouse |"),
+        ('strategy = "slice"\nwhere = "id > 1"', "(5, 'by hand'), (0, 'by hand')",
+         "| goods | 2 | 4 | 2 rows of the slice in the source, 3 in the warehouse |"),
+        ('strategy = "scd2"', "(5, 'by hand', now(), NULL, true)",
+         "| goods | 3 | 5 | 3 rows in the source, 4 current ones in the warehouse |"),
+        ('strategy = "snapshot"', "(5, 'by hand')", "| goods | 3 | 4 | 3 rows in the source, 4 in the warehouse |"),
+    ],
+)  # fmt: skip
+def test_after_a_source_that_shrank_the_sentence_says_of_which_rows_its_numbers_are(
+    tmp_path: Path, database: str, settings: str, by_hand: str, said: str
+) -> None:
+    shop = Shop(tmp_path, database)
+    shop.table("goods", {"id": "integer", "name": "text"}, f'key = ["id"]\n{settings}')
+    shop.file("goods.csv", "id,name\n1,a\n2,b\n3,c\n4,d\n")
+    assert shop.load().status == 0
+    shop.file("goods.csv", "id,name\n1,a\n2,b\n3,c\n")
+    assert shop.load().status == 0
+    if by_hand:
+        query(database, f"INSERT INTO shop.goods VALUES {by_hand}")
+    ended = shop.run("final")
+
+    assert ended.status == 65
+    assert said in ended.stdout
