@@ -141,7 +141,8 @@ def _reread(session: Session, catalogue: Catalogue, table: Table, read: Read) ->
     refuse_losses(session, target, table, source, found=table.columns)
     again = sql.Identifier("pg_temp", "source again")
     session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(again))
-    session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(again, definitions(table.columns)))
+    columns = dict.fromkeys(header, "text") | table.columns  # what is new there is not looked at
+    session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(again, definitions(columns)))
     copy_into(session, again, source, header, part=part_of(table, since=None))
     rows, checksum = whole(session, again, table.columns)
     return replace(read, rows=rows, checksum=checksum, since=None, one_interval=False)

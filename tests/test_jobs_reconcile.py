@@ -38,3 +38,15 @@ def test_after_a_source_that_shrank_the_sentence_says_of_which_rows_its_numbers_
 
     assert ended.status == 65
     assert said in ended.stdout
+
+
+def test_a_source_that_is_read_again_may_have_got_a_column(tmp_path: Path, database: str) -> None:
+    shop = Shop(tmp_path, database)
+    shop.table("goods", {}, 'key = ["id"]\nnew_columns = "add"')
+    shop.file("goods.csv", "id,name\n1,a\n")
+    assert shop.load().status == 0
+    shop.file("goods.csv", "id,name,price\n1,a,2\n")
+    ended = shop.run("final", "--reread")
+
+    assert ended.status == 65
+    assert "| goods | 1 | 1 | the source has changed since it was loaded |" in ended.stdout
