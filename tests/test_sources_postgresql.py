@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -340,6 +341,46 @@ def test_an_error_in_the_middle_of_a_query_is_said_as_the_sources(load: Load, th
     assert ended.status == 78
     assert "a query for t failed" in ended.stderr
     assert "division by zero" in ended.stderr
+
+
+@pytest.mark.parametrize("kind", ["integer", "bigint"])
+def test_an_error_in_the_middle_is_all_that_is_said(load: Load, kind: str) -> None:
+    select = "SELECT n AS id, 1 / (n - 90000) AS v FROM generate_series(1, 100000) AS n"
+    load.table("t", {"id": kind, "v": "integer"}, f'source.query = "{select}"')
+
+    ended = load.load()
+
+    assert ended.status == 78
+    assert ended.stderr.startswith("error: the source ")
+    assert "a query for t failed after " in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "sql"])
+def test_a_query_with_one_name_for_two_columns_is_refused(load: Load, there: str, tmp_path: Path, kind: str) -> None:
+    load.kind = kind
+    if kind == "sql":
+        sqlite3.connect(tmp_path / "there.db").execute("CREATE TABLE t (a)").close()
+        load.top = f'url = "sqlite:///{tmp_path}/there.db"'
+    load.table("t", {"a": "integer"}, 'source.query = "SELECT 1 AS a, 2 AS a"')
+    load.tables.append('[[table]]\nname = "u"\nsource.query = "SELECT 1 AS a, 2 AS a"\n')
+
+    for ended in (load.load(0), load.load(1)):
+        assert ended.status == 65, ended.stderr
+        assert "'a" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("wrong", ["dbname", "user"])
+def test_a_database_or_a_user_that_is_not_there_is_for_a_person(load: Load, there: str, wrong: str) -> None:
+    load.env["THERE"] = make_conninfo(there, **{wrong: "nowhere"})
+    load.table("t", {"id": "integer"})
+
+    ended = load.load()
+
+    assert ended.status == 78, ended.stderr
+    assert '"nowhere" does not exist' in ended.stderr
+    assert "hint: " in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,11 @@ class DatabaseSource(RecordSource):
         with self._connected() as connection:
             result = self._run(connection)
             names = tuple(result.keys())
+            if same := [name for name, count in Counter(names).items() if count > 1]:
+                raise DataRejectedError(
+                    f"{self.name} has several columns called {', '.join(map(repr, same))}",
+                    hint="name them apart: … AS …",
+                )
             if self._known and names != self._known[0]:
                 raise UnavailableError(f"{self.name} was changed while it was read", hint="try again")
             arrays = are_arrays({name: self._table.columns.get(name, "") for name in names})

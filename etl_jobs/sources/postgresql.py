@@ -35,6 +35,11 @@ _BEGIN = """
 """
 _UNLESS_SAID = {"connect_timeout": 10, "options": ""}  # PGOPTIONS are meant for the warehouse
 _CURES_ITSELF = ("08", "40", "53", "55", "57")
+# A refused connection has no code, only words.
+_NO_ENTRY = re.compile(
+    r'(database|role) ".*" does not exist|password authentication failed|no password supplied|no pg_hba\.conf entry'
+    r"|certificate verify failed"
+)
 
 _Column = tuple[str, int, int]  # name, type and the type's modifier, as the server numbers them
 
@@ -126,6 +131,8 @@ class PostgresSource(RecordSource):
     def _said(self, error: psycopg.Error) -> JobError:
         message = self.failed((error.diag.message_primary or str(error)).strip())
         state = error.sqlstate or ""
+        if not state and _NO_ENTRY.search(message):
+            return MisconfiguredError(message, hint="check source.url: database, user and password")
         if state.startswith(_CURES_ITSELF) or (not state and isinstance(error, psycopg.OperationalError)):
             return UnavailableError(message, hint="the table is as it was")
         return MisconfiguredError(message, hint=error.diag.message_hint or "")
