@@ -150,7 +150,8 @@ def judge(
 
 
 def _changed_by_more(rows: int, before: int | None, *, share: float) -> bool:
-    return before is not None and abs(rows - before) > share * before
+    """Nothing is a share of no rows."""
+    return before is not None and before > 0 and abs(rows - before) > share * before
 
 
 def _examples(session: Session, staging: sql.Identifier, table: Table, rule: Rule, places: Places) -> str:

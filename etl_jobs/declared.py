@@ -95,6 +95,10 @@ def check_table(entries: Entries, table: Table, tables: tuple[Table, ...]) -> No
         names = (*((check.column,) if check.column else ()), *check.unique)
         _check_columns(entries, f"{where}: checks.{number}", names, table)
         check_fits(entries, f"{where}: checks.{number}", check, table.columns)
+        if check.row_change is not None and table.watermark:
+            entries.problems.append(
+                f"{where}: checks.{number}: row_change does not go with `watermark`: a load reads only what is new"
+            )
     if table.reject_limit:
         _check_rejects(entries, where, table, tables)
     for reference in table.references:

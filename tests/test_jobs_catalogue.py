@@ -90,6 +90,11 @@ BAD |= {
         ("no share", "max_delete = nan", "max_delete: expected a number from 0 to 1, got nan"),
         ("fewer than none", "min_rows = -5", "min_rows: expected a whole number from 0 on, got -5"),
         ("changed by less than nothing", "checks = [{ row_change = -0.1 }]", "row_change: expected a number from 0 on"),
+        (
+            "changed since the watermark",
+            'watermark = "id"\nstrategy = "incremental"\nchecks = [{ row_change = 0.5 }]',
+            "checks.0: row_change does not go with `watermark`: a load reads only what is new",
+        ),
         ("changed by what", "checks = [{ row_change = nan }]", "row_change: expected a number from 0 on, got nan"),
         (
             "span of what",

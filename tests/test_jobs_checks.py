@@ -102,6 +102,25 @@ def test_a_number_of_rows_that_changes_too_much_is_refused(shop: Shop) -> None:
     assert "4 rows, 2 in the last load, more change than row_change = 0.5 allows" in more.stderr
 
 
+def test_after_a_load_of_nothing_any_number_of_rows_is_right(shop: Shop) -> None:
+    statuses = [loaded(shop, "checks = [{ row_change = 0.5 }]\nmax_delete = 1", HEAD).status]
+    for text in (GOOD, HEAD, GOOD):
+        shop.file("sales.csv", text)
+        statuses.append(shop.load().status)
+
+    assert statuses == [0, 0, 65, 0]
+
+
+def test_rows_since_a_watermark_are_no_measure_for_the_whole_table(shop: Shop) -> None:
+    settings = 'strategy = "incremental"\nwatermark = "id"'
+    assert loaded(shop, settings, GOOD).metrics["rows"] == 2
+    assert shop.load().metrics["rows"] == 1
+    shop.redeclare(0, settings, "checks = [{ row_change = 0.4 }]")
+    ended = shop.load()
+
+    assert (ended.status, ended.metrics["rows"]) == (0, 2), ended.stderr
+
+
 def test_a_check_the_server_cannot_read_is_configuration(shop: Shop) -> None:
     ended = loaded(shop, 'checks = [{ sql = "amuont > 0" }]', GOOD)
 
