@@ -15,6 +15,7 @@ from etl_jobs.declared_checks import read_check, read_rejects
 from etl_jobs.entries import FILLED, LIST, PART, TEXT, Entries
 from etl_jobs.errors import MisconfiguredError
 from etl_jobs.found import NAMES, Found, claimed, file_document, find_tables, folder_document, problems_of
+from etl_jobs.lines import line_of
 from etl_jobs.names import LONGEST_NAME, clip, collisions
 from etl_jobs.sources.settings import KINDS
 from etl_jobs.tables import Catalogue, SourceSettings, Table
@@ -39,12 +40,13 @@ def read_catalogue(path: Path, *, env: Mapping[str, str] = os.environ, scale: fl
     Raises MisconfiguredError that lists everything wrong with it at once.
     """
     try:
-        document = folder_document(path) if path.is_dir() else tomllib.loads(path.read_text("utf-8"))
+        text = "" if path.is_dir() else path.read_text("utf-8")
+        document = folder_document(path) if path.is_dir() else tomllib.loads(text)
     except OSError as error:
         raise MisconfiguredError(f"cannot read the catalogue {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise MisconfiguredError(f"{path}: {error}") from error
-    return _checked(path, document, env=env, scale=scale)
+    return _checked(path, document, env=env, scale=scale, text=text)
 
 
 def catalogue_of_file(path: Path, *, env: Mapping[str, str] = os.environ) -> Catalogue:
@@ -52,11 +54,15 @@ def catalogue_of_file(path: Path, *, env: Mapping[str, str] = os.environ) -> Cat
     return _checked(path, file_document(path), env=env, scale=None)
 
 
-def _checked(path: Path, document: dict[str, Any], *, env: Mapping[str, str], scale: float | None) -> Catalogue:
+def _checked(
+    path: Path, document: dict[str, Any], *, env: Mapping[str, str], scale: float | None, text: str = ""
+) -> Catalogue:
     reader = _Reader(path=path, env=env, entries=Entries())
     catalogue = reader.catalogue(document, scale=scale)
     if problems := reader.entries.problems:
-        said = [f"{path}: {problem}" for problem in problems[:_MOST_PROBLEMS]]
+        lines = (line_of(text, problem) for problem in problems)
+        places = (f"{path}:{line}" if line else str(path) for line in lines)
+        said = [f"{place}: {problem}" for place, problem in zip(places, problems[:_MOST_PROBLEMS], strict=False)]
         more = len(problems) - len(said)
         raise MisconfiguredError("\n".join([*said, *([f"{path}: … and {more} more"] if more else [])]))
     return catalogue

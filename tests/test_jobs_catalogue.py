@@ -247,15 +247,40 @@ def test_a_mistake_is_named(tmp_path: Path, case: str) -> None:
     assert "tables.toml" in caught.value.message
 
 
+LINES = [
+    ('kind = "csv"', 'kind = 5', 3), ('folder = "${DATA}/in"', "", 2), ('schema = "w"', "schema = 'pg_w'", 7),
+    ('schema = "w"', "", 6), ('schema = "w"', 'schema = "w"\nmart = "x"', 8), ('";"', '";;"', 5),
+    ('csv = { delimiter = ";" }', '[source.csv]\nquote = "\'"\nencoding = "rot13"', 7),
+    ('csv = { delimiter = ";" }', '[source.csv]\nquote = "\'"\nencodin = "UTF8"', 7),
+    ('name = "A"', "name = 'A'\ncomment = \'\'\'\nkey = 1\n[[table]]\n\'\'\'\nmax_delete = 3", 14),
+    ("id > 0", "id > 0\"\nmin_rows = -1\ncomment = \"", 18), ('name = "B"', "", 13),
+    ('file = "b.txt"', "fil = 'b'", 15), ('table = "B"', 'table = "C"', 12),
+    ('where = "id > 0"', "", 16), ('name = "B"', 'name = "B" # main\nlag = "x"', 15),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "line"), LINES)
+def test_a_mistake_is_told_with_its_line(tmp_path: Path, old: str, new: str, line: int) -> None:
+    with pytest.raises(MisconfiguredError) as caught:
+        read(tmp_path, GOOD.replace(old, new, 1))
+
+    assert f"tables.toml:{line}: " in caught.value.message
+
+
+def test_what_has_no_line_is_told_without(tmp_path: Path) -> None:
+    with pytest.raises(MisconfiguredError, match=r"tables.toml: no \[\[table\]\]"):
+        read(tmp_path, GOOD[: GOOD.index("[[table]]")])
+
+
 def test_one_mistake_is_told_once(tmp_path: Path) -> None:
     text = GOOD.replace('id = "integer", at', "id = 5, at").replace(KEY, 'checks = [{ column = "id", min = true }, 5]')
     with pytest.raises(MisconfiguredError) as caught:
         read(tmp_path, text)
 
-    assert [line.partition("tables.toml: ")[2] for line in caught.value.message.splitlines()] == [
-        "table 'A': checks.0: min: expected a number, or a text such as a date, got True",
-        "table 'A': checks.1: expected a table, got 5",
-        "table 'A': columns.id: not a PostgreSQL type: 5",
+    assert [line.partition("tables.toml:")[2] for line in caught.value.message.splitlines()] == [
+        "11: table 'A': checks.0: min: expected a number, or a text such as a date, got True",
+        "11: table 'A': checks.1: expected a table, got 5",
+        "10: table 'A': columns.id: not a PostgreSQL type: 5",
     ]
 
 
