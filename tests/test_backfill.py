@@ -256,6 +256,19 @@ def test_one_at_a_time_keeps_the_order_and_stops_at_a_failure(
     assert [line.split()[0] for line in ran(tmp_path)] == days
 
 
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_intervals_start_in_their_order_however_long_each_took_before(tmp_path: Path, newest_first: bool) -> None:
+    slow = """run = '[ "$ETL_INTERVAL_START" != 2025-01-31 ] || sleep 0.3; echo "$ETL_INTERVAL_START" >> ran'"""
+    project = Project(tmp_path, re.sub("run = 'test.*", slow, PIPELINE))
+    assert project.run("backfill", "load", *RANGE).returncode == 0
+    (tmp_path / "ran").unlink()
+
+    project.run("backfill", "load", *RANGE, "--again", "-w", "1", *(["--newest-first"] if newest_first else []))
+
+    days = ["2025-01-30", "2025-01-31", "2025-02-01", "2025-02-02"]
+    assert ran(tmp_path) == (days[::-1] if newest_first else days)
+
+
 def test_logs_and_history_know_the_intervals(tmp_path: Path) -> None:
     project = Project(tmp_path, PIPELINE.replace(">> ran", "| tee -a ran"))
     project.run("backfill", "load", *RANGE)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from etl_runner.intervals import interval_of
 from etl_runner.ledger.past import JobEnd, matches, usual_seconds
 from etl_runner.model import Outcome, Plan
 
@@ -24,10 +25,12 @@ class LastRuns:
     def estimates(self, plan: Plan) -> dict[str, float]:
         """What each job of a plan usually takes, as far as it or its template has a past.
 
-        Where copies will become known, all jobs that have a past are there.
+        Intervals are taken to be equal, so that they start in the plan's order. Where copies will become known, all
+        jobs that have a past are there.
         """
         known = self._medians(plan.pipeline)
-        found = ((job.name, known.get(job.name, known.get(job.template))) for job in plan.jobs)
+        own = {job.name: job.template if interval_of(job) else job.name for job in plan.jobs}
+        found = ((job.name, known.get(own[job.name], known.get(job.template))) for job in plan.jobs)
         open_ = known if any(job.expand for job in plan.jobs) else {}
         return {**open_, **{name: seconds for name, seconds in found if seconds is not None}}
 
