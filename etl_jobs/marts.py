@@ -10,6 +10,8 @@ from psycopg import sql
 
 from etl_jobs.changes import Change, Changed, replace_rows
 from etl_jobs.errors import MisconfiguredError
+from etl_jobs.names import LONGEST_NAME, derived
+from etl_jobs.owned import refuse_other_mart
 from etl_jobs.tables import Catalogue
 from etl_jobs.target import columns_of
 from etl_jobs.warehouse import Session, locked, prepare
@@ -42,12 +44,18 @@ def _files(catalogue: Catalogue) -> list[Path]:
     files = sorted(catalogue.marts.glob("*.sql"))
     if not files:
         raise MisconfiguredError(f"no .sql file in {catalogue.marts}", hint="see [warehouse] marts in the catalogue")
+    for file in files:
+        if len(file.stem.encode()) > LONGEST_NAME:
+            raise MisconfiguredError(
+                f"{file}: a mart's name is at most {LONGEST_NAME} bytes long, as the server keeps it"
+            )
     return files
 
 
 def _build(session: Session, catalogue: Catalogue, file: Path) -> Built:
+    refuse_other_mart(session, catalogue.mart_schema, file.stem)
     mart = sql.Identifier(catalogue.mart_schema, file.stem)
-    new = sql.Identifier("pg_temp", f"new {file.stem}"[:63])
+    new = sql.Identifier("pg_temp", derived(file.stem, before="new "))
     query = sql.SQL(file.read_text("utf-8"))
     try:
         session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS {}").format(new, query))

@@ -43,6 +43,21 @@ def is_rejects(session: Session, relation: sql.Identifier) -> bool:
     return dict(session.execute(_COLUMNS, [relation.as_string(session)]).fetchall()) == REJECTS
 
 
+def refuse_other_mart(session: Session, schema: str, name: str) -> None:
+    """Raise MisconfiguredError where something else is called like the mart: a mart has a comment and was not loaded."""
+    shown = sql.Identifier(schema, name).as_string(session)
+    row = session.execute(
+        "SELECT to_regclass(%(mart)s) IS NOT NULL AND (obj_description(to_regclass(%(mart)s), 'pg_class') IS NULL"
+        " OR EXISTS (SELECT FROM etl.load WHERE target = %(target)s))",
+        {"mart": shown, "target": f"{schema}.{name}"},
+    ).fetchone()
+    if row and row[0]:
+        raise MisconfiguredError(
+            f"mart {name!r}: {shown} exists, and was not built as a mart",
+            hint=f"if nobody needs it, run: DROP TABLE {shown};  else move it: {schema!r} is for marts alone",
+        )
+
+
 def refuse_others(session: Session, catalogue: Catalogue, table: Table) -> None:
     """Raise MisconfiguredError where a load of the table would drop or fill what is not its own."""
     target = sql.Identifier(catalogue.schema, table.name)

@@ -222,3 +222,54 @@ def test_no_target_is_marked_as_staging(shop: Shop, strategy: str) -> None:
 
     assert [shop.load().status, shop.load().status] == [0, 0]
     assert query(shop.dsn, "SELECT obj_description('shop.goods'::regclass, 'pg_class')") == [(None,)]
+
+
+def with_mart(shop: Shop, name: str = "totals") -> None:
+    (shop.folder / "marts").mkdir(exist_ok=True)
+    (shop.folder / "marts" / f"{name}.sql").write_text("SELECT count(*) AS n FROM goods")
+    goods(shop)
+    assert shop.load().status == 0
+
+
+@pytest.mark.parametrize("columns", ["1 AS precious", "1::bigint AS n"])
+def test_a_mart_takes_the_place_of_nothing_that_was_not_built_as_one(shop: Shop, columns: str) -> None:
+    query(shop.dsn, f"CREATE SCHEMA shop_mart; CREATE TABLE shop_mart.totals AS SELECT {columns}")
+    with_mart(shop)
+    ended = shop.run("final")
+
+    assert ended.status == 78
+    assert 'mart \'totals\': "shop_mart"."totals" exists, and was not built as a mart' in ended.stderr
+    assert query(shop.dsn, "SELECT * FROM shop_mart.totals") == [(1,)]
+
+
+def test_a_mart_takes_the_place_of_no_loaded_table(shop: Shop) -> None:
+    with_mart(shop, "goods")
+    text = shop.catalogue.read_text()
+    shop.catalogue.write_text(text.replace('schema = "shop"', 'schema = "shop_mart"'))
+    assert shop.load().status == 0
+    shop.catalogue.write_text(text)
+    ended = shop.run("final")
+
+    assert ended.status == 78, ended.stdout
+    assert rows(shop.dsn, "shop_mart", "goods") == [(1, "a"), (2, "b")]
+
+
+def test_a_mart_is_built_again_whatever_its_comment_says(shop: Shop) -> None:
+    with_mart(shop)
+    assert shop.run("final").status == 0
+    query(shop.dsn, "COMMENT ON TABLE shop_mart.totals IS 'ours'")
+
+    assert shop.run("final").status == 0
+    assert query(shop.dsn, "SELECT n FROM shop_mart.totals") == [(2,)]
+
+
+def test_marts_with_long_names_are_told_apart_or_refused(shop: Shop) -> None:
+    with_mart(shop, "m" * 62 + "a")
+    (shop.folder / "marts" / f"{'m' * 62}b.sql").write_text("SELECT 5 AS n")
+    built = shop.run("final")
+    (shop.folder / "marts" / f"{'m' * 64}.sql").write_text("SELECT 5 AS n")
+    refused = shop.run("final")
+
+    assert (built.status, refused.status) == (0, 78), built.stderr
+    assert [query(shop.dsn, f'SELECT n FROM shop_mart."{"m" * 62}{end}"') for end in "ab"] == [[(2,)], [(5,)]]
+    assert "at most 63 bytes" in refused.stderr
