@@ -44,7 +44,7 @@ def is_rejects(session: Session, relation: sql.Identifier) -> bool:
 
 
 def refuse_other_mart(session: Session, schema: str, name: str) -> None:
-    """Raise MisconfiguredError where something else is called like the mart: a mart has a comment and was not loaded."""
+    """Raise MisconfiguredError where something else has the name: a mart has a comment and was not loaded."""
     shown = sql.Identifier(schema, name).as_string(session)
     row = session.execute(
         "SELECT to_regclass(%(mart)s) IS NOT NULL AND (obj_description(to_regclass(%(mart)s), 'pg_class') IS NULL"
