@@ -201,6 +201,22 @@ def test_an_erp_that_dies_in_the_middle_leaves_the_table(database: str) -> None:
     assert "RemoteProtocolError" in ended.stderr
 
 
+def test_an_erp_that_answers_null_in_the_middle_has_not_come_to_an_end(database: str) -> None:
+    with erp() as server:
+        real = server.data.call
+
+        def forgets(model: str, *call: Any) -> Any:
+            return None if server.asked["sale.order search_read"] == 2 else real(model, *call)
+
+        server.data.call = forgets
+        ended = job(server, database)
+
+    assert ended.status == 75
+    assert "the source the ERP's sale.order failed after 380 rows (" in ended.stderr
+    assert "no records but null" in ended.stderr
+    assert query(database, "SELECT to_regclass('erp.local_sale')") == [(None,)]
+
+
 def test_a_load_record_goes_with_the_rows(database: str) -> None:
     who = {"ETL_RUN_ID": "4", "ETL_JOB": "local-sales", "ETL_ATTEMPT": "1"}
     with erp() as server:
@@ -297,7 +313,7 @@ def test_a_load_killed_at_any_moment_leaves_old_or_new(database: str, seed: int)
         job(server, database)
         usual = time.monotonic() - began
         states = [held(database, "local_sale")]
-        for run in range(4):
+        for run in range(1, 5):
             _change(server)
             states.append(served_by(server, "sale.order"))
             killed = start_job(database, "erp.local_sales", **variables(server), ETL_RUN_ID=str(run), ETL_JOB="x")

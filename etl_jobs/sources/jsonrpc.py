@@ -23,7 +23,7 @@ class Erp:
     """A logged-in session; `client` keeps the connection. Only ever reads."""
 
     def __init__(self, client: Client, url: str, *, database: str, user: str, password: str) -> None:
-        self._client, self._url = client, url
+        self.client, self._url = client, url
         self._database, self._password = database, password
         self._calls = 0
         self._user = self._call("common", "authenticate", [database, user, password, {}])
@@ -42,7 +42,7 @@ class Erp:
         """The model's fields by name."""
         described = self.execute(model, "fields_get", [], attributes=["type"])
         if not isinstance(described, dict):
-            raise DataRejectedError(self._client.failed(f"no description of the fields: {shown(str(described))}"))
+            raise DataRejectedError(self.client.failed(f"no description of the fields: {shown(str(described))}"))
         return described
 
     def pages(
@@ -71,9 +71,9 @@ class Erp:
         while page := self._page(model, where, asked):
             ids = [record["id"] for record in page]
             if ids == before or (order == "id" and ids[0] <= before[-1]):
-                raise DataRejectedError(self._client.failed("the next page repeats the one before"))
+                raise DataRejectedError(self.client.failed("the next page repeats the one before"))
             if order == "id" and ids != sorted(ids):
-                raise DataRejectedError(self._client.failed("the records are not in the order of id"))
+                raise DataRejectedError(self.client.failed("the records are not in the order of id"))
             yield page
             before = ids
             if order == "id":
@@ -85,30 +85,30 @@ class Erp:
         """What `search_read` answers, found to be records with ids."""
         page = self.execute(model, "search_read", [domain], **asked)
         if page is None:
-            raise UnavailableError(self._client.failed("no records but null"), hint="the table is as it was")
+            raise UnavailableError(self.client.failed("no records but null"), hint="the table is as it was")
         if not isinstance(page, list) or not all(isinstance(r, dict) and _is_id(r.get("id")) for r in page):
-            raise DataRejectedError(self._client.failed(f"no list of records: {shown(str(page))}"))
+            raise DataRejectedError(self.client.failed(f"no list of records: {shown(str(page))}"))
         return page
 
     def _call(self, service: str, method: str, arguments: Sequence[Any]) -> Any:
         self._calls += 1
         parameters = {"service": service, "method": method, "args": arguments}
         asked = {"jsonrpc": "2.0", "method": "call", "params": parameters, "id": self._calls}
-        answer = self._client.document(self._client.post(self._url, asked))
+        answer = self.client.document(self.client.post(self._url, asked))
         if isinstance(answer, dict) and answer.get("error") is not None:
             raise self._failed(answer["error"])
         if not isinstance(answer, dict) or "result" not in answer:
-            raise DataRejectedError(f"the source {self._client.name} does not speak JSON-RPC: {shown(str(answer))}")
+            raise DataRejectedError(f"the source {self.client.name} does not speak JSON-RPC: {shown(str(answer))}")
         if (answered := answer.get("id", self._calls)) != self._calls:
             other = f"it answered question {answered}, not {self._calls}"
-            raise UnavailableError(self._client.failed(other), hint="the table is as it was")
+            raise UnavailableError(self.client.failed(other), hint="the table is as it was")
         return answer["result"]
 
     def _failed(self, error: Any) -> JobError:
         error = error if isinstance(error, dict) else {"message": str(error)}
         details = error["data"] if isinstance(error.get("data"), dict) else {}
         name, said = str(details.get("name", "")), str(details.get("message") or error.get("message") or "no reason")
-        message = self._client.failed(shown(said))
+        message = self.client.failed(shown(said))
         if name.endswith(_LOGIN):
             return MisconfiguredError(message, hint="check the user's rights")
         if name.endswith("OperationalError") and "does not exist" in said:
