@@ -143,7 +143,7 @@ def judge(
     for rule, count in zip(rules_of(table, staging, parents), found.counts, strict=True):
         if count and rule.severity != "count":
             shown = _examples(session, staging, table, rule, places)
-            said[rule.severity].append(rule.said.format(n=count) + (f": {shown}" if shown else ""))
+            said[rule.severity].append(rule.said(count) + (f": {shown}" if shown else ""))
     if said["fail"]:
         raise DataRejectedError("\n".join(f"{places.name}: {s}" for s in said["fail"]), hint="the table is as it was")
     return [f"{places.name}: {s}" for s in said["warn"]]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
 
+from etl_jobs.sources.types import parse
 from etl_jobs.staging import identifiers
 from etl_jobs.tables import Check, Reference, Table
 
@@ -19,6 +20,9 @@ _COUNT_SORTED = (  # one short value is sorted several times faster than grouped
     " FROM {staging} AS s WHERE {filled})"
 )
 _SHORT = frozenset(("smallint", "integer", "int", "bigint", "date", "uuid"))
+_NUMBERS = dict.fromkeys(("numeric", "real", "double precision"), ("NaN", "Infinity"))
+_TIMES = dict.fromkeys(("date", "timestamp without time zone", "timestamp with time zone"), ("infinity",))
+_ENDLESS = _NUMBERS | _TIMES
 ROW_PLACE = sql.Identifier("row place")  # of `s`, where rows are to be rejected
 
 
@@ -27,12 +31,12 @@ class Rule:
     """One thing that may be wrong with rows of `s`, which is staging.
 
     `count` is an SQL aggregate or scalar: how many are; `where` finds them, `surplus` those that must go where it is
-    not the same. `reason` says what is wrong with one row, `said` with `{n}` of them. `columns` are shown.
+    not the same. `reason` says what is wrong with one row, `said` with so many of them. `columns` are shown.
     `severity` is "fail", "warn", or "count": told as a number. `of_rows` is false where no single row is to blame.
     """
 
     reason: str
-    said: str
+    said: Callable[[int], str]
     count: sql.Composable
     where: sql.Composable
     columns: tuple[str, ...] = ()
@@ -43,15 +47,14 @@ class Rule:
 
 
 def rules_of(table: Table, staging: sql.Composable, parents: Sequence[sql.Composable]) -> list[Rule]:
-    """First the columns that take no nulls, then the key where there is one, then the references, then the checks."""
-    rules = [_not_null(c, Check(column=c), f"column {c!r}: {{n}} empty, but it is required") for c in table.never_null]
+    """The columns that take no nulls, the key where there is one, the references, the checks, the watermark."""
+    rules = [_not_null(c, Check(column=c), ", but it is required") for c in table.never_null]
     if table.key:
         rules.append(_unique(staging, table, table.key, "key", severity="fail" if table.identity else "count"))
     pairs = enumerate(zip(table.references, parents, strict=True))
     rules += [_reference(reference, parent, f"parent {n}") for n, (reference, parent) in pairs]
-    return rules + [
-        _check(staging, table, check, n) for n, check in enumerate(table.checks) if check.row_change is None
-    ]
+    rules += [_check(staging, table, check, n) for n, check in enumerate(table.checks) if check.row_change is None]
+    return rules + (_of_watermark(table) if table.goes_on else [])
 
 
 def check_name(number: int) -> sql.Identifier:
@@ -63,10 +66,16 @@ def _counted(bad: sql.Composable) -> sql.Composed:
     return sql.SQL("count(*) FILTER (WHERE {})").format(bad)
 
 
-def _not_null(column: str, check: Check, said: str) -> Rule:
+def _not_null(column: str, check: Check, why: str = "") -> Rule:
     bad = sql.SQL("{} IS NULL").format(sql.Identifier("s", column))
     reason = f"column {column!r} is empty"
-    return Rule(reason=reason, said=said, count=_counted(bad), where=bad, severity=check.severity)
+    return Rule(
+        reason=reason,
+        said=lambda n: f"column {column!r}: {n} empty{why}",
+        count=_counted(bad),
+        where=bad,
+        severity=check.severity,
+    )
 
 
 def _unique(staging: sql.Composable, table: Table, columns: tuple[str, ...], word: str, *, severity: str) -> Rule:
@@ -84,7 +93,7 @@ def _unique(staging: sql.Composable, table: Table, columns: tuple[str, ...], wor
     }
     return Rule(
         reason=f"{word} ({', '.join(columns)}) is there already",
-        said=f"{word} ({', '.join(columns)}): {{n}} rows too many",
+        said=lambda n: f"{word} ({', '.join(columns)}): {n} rows too many",
         count=sql.SQL(_COUNT_SORTED if sortable else _COUNT_GROUPED).format(**values),
         where=sql.SQL(
             "({own}) IN (SELECT {keys} FROM {staging} AS k WHERE {filled} GROUP BY {keys} HAVING count(*) > 1)"
@@ -114,7 +123,7 @@ def _reference(reference: Reference, parent: sql.Composable, alias: str) -> Rule
     bad = sql.SQL(" AND ").join([*filled, sql.SQL("{} IS NULL").format(sql.Identifier(alias, "is there"))])
     return Rule(
         reason=f"refers to no {reference.table}",
-        said=f"column {', '.join(reference.columns)}: {{n}} rows refer to no {reference.table}",
+        said=lambda n: f"column {', '.join(reference.columns)}: {n} rows refer to no {reference.table}",
         count=_counted(bad),
         where=bad,
         columns=reference.columns,
@@ -128,29 +137,80 @@ def _check(staging: sql.Composable, table: Table, check: Check, number: int) -> 
     if check.unique:
         return _unique(staging, table, check.unique, "unique", severity=check.severity)
     if check.not_null:
-        return _not_null(check.column, check, f"column {check.column!r}: {{n}} empty")
+        return _not_null(check.column, check)
     if check.fresh:
         return _fresh(staging, check)
     if check.sql:
-        name = check.name or check.sql
-        bad: sql.Composable = sql.SQL("s.{}").format(check_name(number))
-        reason, said, shown = f"check {name!r}", f"check {name!r}: {{n}} rows fail", table.identity
-    elif check.accepted:
-        bad = sql.SQL("{} NOT IN ({})").format(column, sql.SQL(", ").join(map(sql.Literal, check.accepted)))
-        reason = f"column {check.column!r} has a value that is not accepted"
-        said, shown = f"column {check.column!r}: {{n}} values are not accepted", (check.column,)
+        return _asked(table, check, number)
+    if check.accepted:
+        bad: sql.Composable = sql.SQL("{} NOT IN ({})").format(
+            column, sql.SQL(", ").join(map(sql.Literal, check.accepted))
+        )
+        has, have = "has a value that is not accepted", "are not accepted"
     else:
         limits = [("<", check.min, "below"), (">", check.max, "above")]
-        said_limits = " or ".join(f"{word} {limit}" for _, limit, word in limits if limit is not None)
+        words = " or ".join(f"{word} {limit}" for _, limit, word in limits if limit is not None)
         bad = sql.SQL(" OR ").join(
             sql.SQL("{} {} {}").format(column, sql.SQL(sign), sql.Literal(limit))  # type: ignore[arg-type, unused-ignore]
             for sign, limit, _ in limits
             if limit is not None
         )
         bad = sql.SQL("({})").format(bad)
-        reason = f"column {check.column!r} is {said_limits}"
-        said, shown = f"column {check.column!r}: {{n}} values are {said_limits}", (check.column,)
-    return Rule(reason=reason, said=said, count=_counted(bad), where=bad, columns=shown, severity=check.severity)
+        has, have = f"is {words}", f"are {words}"
+    return Rule(
+        reason=f"column {check.column!r} {has}",
+        said=lambda n: f"column {check.column!r}: {n} values {have}",
+        count=_counted(bad),
+        where=bad,
+        columns=(check.column,),
+        severity=check.severity,
+    )
+
+
+def _asked(table: Table, check: Check, number: int) -> Rule:
+    name, bad = check.name or check.sql, sql.SQL("s.{}").format(check_name(number))
+    return Rule(
+        reason=f"check {name!r}",
+        said=lambda n: f"check {name!r}: {n} rows fail",
+        count=_counted(bad),
+        where=bad,
+        columns=table.identity,
+        severity=check.severity,
+    )
+
+
+def _of_watermark(table: Table) -> list[Rule]:
+    """Nothing is newer than a value without end, and for long nothing than one far ahead."""
+    name, column = table.watermark, sql.Identifier("s", table.watermark)
+    kind = parse(table.columns.get(name, ""))
+    ends = _ENDLESS.get(kind.name, ()) if not kind.array else ()
+    if not ends:
+        return []
+    values = [sql.SQL("{}::{}").format(sql.Literal(end), sql.SQL(kind.name)) for end in ends]
+    endless = sql.SQL("{} IN ({})").format(column, sql.SQL(", ").join(values))
+    rules = [
+        Rule(
+            reason=f"column {name!r}: nothing could be newer than this watermark",
+            said=lambda n: f"column {name!r}: nothing could be newer than {n} values of the watermark",
+            count=_counted(endless),
+            where=endless,
+            columns=(name,),
+        )
+    ]
+    if "NaN" not in ends:
+        ahead = sql.SQL("({0} > now() + interval '1 day' AND {0} <> 'infinity')").format(column)
+        said = "of the watermark are more than a day ahead: nothing is newer until then"
+        rules.append(
+            Rule(
+                reason="",
+                said=lambda n: f"column {name!r}: {n} values {said}",
+                count=_counted(ahead),
+                where=ahead,
+                columns=(name,),
+                severity="warn",
+            )
+        )
+    return rules
 
 
 def _fresh(staging: sql.Composable, check: Check) -> Rule:
@@ -158,7 +218,7 @@ def _fresh(staging: sql.Composable, check: Check) -> Rule:
     newest = sql.SQL("(SELECT max({}) FROM {} AS m)").format(column, staging)
     return Rule(
         reason="",
-        said=f"column {check.column!r}: the newest value is older than {check.fresh}",
+        said=lambda _: f"column {check.column!r}: the newest value is older than {check.fresh}",
         count=sql.SQL("CASE WHEN max(s.{}) >= now() - interval {} THEN 0 ELSE 1 END").format(
             column, sql.Literal(check.fresh)
         ),

@@ -20,7 +20,7 @@ from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.infer import cast, infer
 from etl_jobs.parents import parents_keys
 from etl_jobs.places import Places, kept_records
-from etl_jobs.records import rows_of_last_load, target_name, watermark_less_lag
+from etl_jobs.records import rows_of_last_load, target_name
 from etl_jobs.refusals import words_of
 from etl_jobs.rejects import Rejected, move_bad_rows, unreadable
 from etl_jobs.shape import Shape, refuse_text_watermark
@@ -33,6 +33,7 @@ from etl_jobs.tables import HISTORY, Catalogue, Table
 from etl_jobs.target import check_target, columns_of, refuse_losses, retyping
 from etl_jobs.transfer import copy_rows
 from etl_jobs.warehouse import Session
+from etl_jobs.watermarks import beginning, warning_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ class Work:
         """Copy the source; returns the work with the types of all columns as well."""
         if self.beside and self.held:
             refuse_dependents(self.session, self.target)
-        since = None if self.full or not self.held else watermark_less_lag(self.session, self.name, self.table)
+        since = None if self.full or not self.held else beginning(self.session, self.name, self.table)
         part = part_of(self.table, since=since)
         skipped: list[Skipped] = []
         together = self.session.transaction() if self.beside else contextlib.nullcontext()
@@ -208,6 +209,7 @@ class Work:
             places=staged.places,
             rows_before=rows_of_last_load(self.session, self.name),
         )
+        warned += warning_of(self.session, self.table, since=staged.since)
         return replace(staged, warned=tuple(warned)), found
 
     def step(self, staged: Staged, found: Found) -> Step:

@@ -44,6 +44,8 @@ CHECKS = {
               r"column 'at': the newest value is older than 2 days: .*line 3 \(2001-01-02\)"),
     "expression": ('{ name = "paid", sql = "amount > 0 OR state <> \'done\'" }', "3,done,0,,\n4,,,,\n",
                    r"check 'paid': 1 rows fail: .*line 4 \(3\)"),
+    "expression in braces": ('{ name = "{0}{n}", sql = "id < 3" }', "3,done,0,,\n", r"check '\{0\}\{n\}': 1 rows fail: .*line 4 \(3\)"),
+    "braces that are accepted": ('{ column = "state", min = "a{n}" }', "3,a{m,0,,\n", r"1 values are below a\{n\}: .*line 4 \(a\{m\)"),
     "expression over a name of the parent": ('{ sql = "\\"teamID\\" < \'z\'" }', "3,,,,z\n", r"1 rows fail: .*line 4 \(3\)"),
 }  # fmt: skip
 
