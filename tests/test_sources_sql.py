@@ -138,6 +138,8 @@ LOSSES = {
     "day": ("TIME", "time", "'2024-02-29 12:00:00'", "'12:00:00'", "a part of the time would be lost"),
     "digits": ("DECIMAL(10,2)", "numeric(10,2)", "1.005", "1.05", "digits would be lost"),
     "digits in text": ("TEXT", "numeric(10,2)", "'1.005'", "'1.50000'", "digits would be lost"),
+    "many digits": ("TEXT", "numeric(40,2)", "'123456789012345678901234567890.125'",
+                    "'123456789012345678901234567890.5'", "digits would be lost"),
     "scale": ("DECIMAL(10)", "numeric(10)", "1.5", "2.0", "digits would be lost"),
 }  # fmt: skip
 

@@ -42,10 +42,11 @@ def _check(kind: Type) -> Check | None:
 
 def _lost_of_number(value: Any, scale: int) -> str:
     try:
-        exact = Decimal(str(value).strip())
-        return "" if not exact.is_finite() or exact == round(exact, scale) else _DIGITS
+        _, digits, exponent = Decimal(str(value).strip()).as_tuple()
     except InvalidOperation:
-        return ""  # too long, or no number: the server says so
+        return ""  # no number: the server says so
+    too_many = -exponent - scale if isinstance(exponent, int) else 0
+    return _DIGITS if too_many > 0 and any(digits[-too_many:]) else ""
 
 
 def _lost_of_time(value: Any, kind: Type) -> str:
