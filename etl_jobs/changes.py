@@ -9,15 +9,16 @@ import psycopg
 from psycopg import sql
 
 from etl_jobs.checksums import comparable, compared, original, row_hash
+from etl_jobs.names import own
 from etl_jobs.staging import identifiers
 from etl_jobs.taken import interfered, refuse_kept_away, routes
 from etl_jobs.warehouse import Session
 
 DIFFERENCES = sql.Identifier("pg_temp", "differences")
-WAS_THERE, IS_THERE = sql.Identifier("was there"), sql.Identifier("is there")
-_HASH_BEFORE = sql.Identifier("hash before")
+WAS_THERE, IS_THERE = sql.Identifier(own("was there")), sql.Identifier(own("is there"))
+_HASH_BEFORE = sql.Identifier(own("hash before"))
 _STAYS = sql.SQL("d.{} AND d.{}").format(WAS_THERE, IS_THERE)
-_COPIES, _IN_PART = sql.Identifier("copies of it"), sql.Identifier("in the part")
+_COPIES, _IN_PART = sql.Identifier(own("copies of it")), sql.Identifier(own("in the part"))
 _FIND = """
     CREATE TEMPORARY TABLE {differences} ON COMMIT DROP AS
     SELECT {columns}, t.{one} IS NOT NULL AS {was_there}, s.{one} IS NOT NULL AS {is_there},

@@ -7,12 +7,18 @@ from hashlib import md5
 
 LONGEST_NAME = 63
 MOST_COLUMNS = 1590  # PostgreSQL has 1,600, and a load needs some beside those of the source
+_OWN = "etl: "  # how the columns begin that a load puts beside those of the source
 _OF_THE_SYSTEM = frozenset(("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"))
 
 
 def clip(name: str) -> str:
     """The name as the server cuts it: never within a character."""
     return _cut(name, LONGEST_NAME)
+
+
+def own(name: str) -> str:
+    """The name of a column of the load's own, which no source can have."""
+    return _OWN + name
 
 
 def derived(name: str, *, before: str = "", after: str = "") -> str:
@@ -54,6 +60,11 @@ def unfit(names: Sequence[str]) -> tuple[str, str] | None:
         return f"{said} no name", "give it one, or take it away"
     if kept:
         return f"PostgreSQL keeps the name {', '.join(map(repr, kept))} for itself", "give it another name there"
+    if ours := [name for name in names if name.startswith(_OWN)]:
+        return (
+            f"the column {', '.join(map(repr, ours))} begins as those that a load makes",
+            "give it another name there",
+        )
     if len(names) > MOST_COLUMNS:
         said = f"{len(names):,} columns, a table can have {MOST_COLUMNS:,}"
         return said, "a file with fewer, or with rows in place of columns, can be loaded"

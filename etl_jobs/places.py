@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from psycopg import sql
 
+from etl_jobs.names import own
 from etl_jobs.screening import source_records
 from etl_jobs.sources import Source
 from etl_jobs.sources.framing import lines_of, mark_of
@@ -69,7 +70,7 @@ def kept_records(
             limit = table.reject_limit
             copy_into(session, again, source, header, skipped=[] if limit else None, limit=limit)
             copied = True
-        number = sql.Identifier("record no")
+        number = sql.Identifier(own("record no"))
         statement = sql.SQL(
             "SELECT {} FROM (SELECT row_number() OVER () AS {}, * FROM {}) AS r WHERE {} ORDER BY 1 OFFSET {} LIMIT 1"
         )

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from etl_jobs.checks import HIDDEN, Found, checked
 from etl_jobs.complaints import Skipped
 from etl_jobs.errors import DataRejectedError
+from etl_jobs.names import own
 from etl_jobs.owned import is_rejects
 from etl_jobs.places import Places, records_at
 from etl_jobs.records import Attempt
@@ -25,7 +26,7 @@ from etl_jobs.sources.framing import LONGEST
 from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session
 
-_NUMBER, _RECORD = sql.Identifier("record no"), sql.Identifier("whole row")
+_NUMBER, _RECORD = sql.Identifier(own("record no")), sql.Identifier(own("whole row"))
 _CREATE = """
     CREATE TABLE IF NOT EXISTS {} (run bigint, job text NOT NULL, attempt integer NOT NULL,
         rejected timestamptz NOT NULL DEFAULT now(), place text NOT NULL, reason text NOT NULL, record jsonb NOT NULL)

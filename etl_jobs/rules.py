@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from etl_jobs.names import own
 from etl_jobs.sources.types import parse
 from etl_jobs.staging import identifiers
 from etl_jobs.tables import Check, Reference, Table
@@ -23,7 +24,7 @@ _SHORT = frozenset(("smallint", "integer", "int", "bigint", "date", "uuid"))
 _NUMBERS = dict.fromkeys(("numeric", "real", "double precision"), ("NaN", "Infinity"))
 _TIMES = dict.fromkeys(("date", "timestamp without time zone", "timestamp with time zone"), ("infinity",))
 _ENDLESS = _NUMBERS | _TIMES
-ROW_PLACE = sql.Identifier("row place")  # of `s`, where rows are to be rejected
+ROW_PLACE = sql.Identifier(own("row place"))  # of `s`, where rows are to be rejected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def rules_of(table: Table, staging: sql.Composable, parents: Sequence[sql.Compos
 
 def check_name(number: int) -> sql.Identifier:
     """The column of `s` that says whether an SQL check is fulfilled."""
-    return sql.Identifier(f"check {number}")
+    return sql.Identifier(own(f"check {number}"))
 
 
 def _counted(bad: sql.Composable) -> sql.Composed:
@@ -112,7 +113,7 @@ def _reference(reference: Reference, parent: sql.Composable, alias: str) -> Rule
     pairs = zip(reference.columns, reference.to, strict=True)
     join = sql.SQL("LEFT JOIN (SELECT DISTINCT {}, true AS {} FROM {} AS p) AS {} ON {}").format(
         identifiers(reference.to),
-        sql.Identifier("is there"),
+        sql.Identifier(own("is there")),
         parent,
         sql.Identifier(alias),
         sql.SQL(" AND ").join(
@@ -120,7 +121,7 @@ def _reference(reference: Reference, parent: sql.Composable, alias: str) -> Rule
         ),
     )
     filled = [sql.SQL("{} IS NOT NULL").format(sql.Identifier("s", c)) for c in reference.columns]
-    bad = sql.SQL(" AND ").join([*filled, sql.SQL("{} IS NULL").format(sql.Identifier(alias, "is there"))])
+    bad = sql.SQL(" AND ").join([*filled, sql.SQL("{} IS NULL").format(sql.Identifier(alias, own("is there")))])
     return Rule(
         reason=f"refers to no {reference.table}",
         said=lambda n: f"column {', '.join(reference.columns)}: {n} rows refer to no {reference.table}",
