@@ -10,10 +10,12 @@ from psycopg import sql
 from etl_jobs.warehouse import Session, server_version
 
 # A value's kind is the first one it fits; a column's type follows from the kinds of all its values.
-_WHOLE, _NUMBER, _FLOAT, _FLAG, _DAY, _TIME, _INSTANT, _UUID, _TEXT = (1 << n for n in range(9))
+_WHOLE, _LONG, _EXACT, _NUMBER, _FLOAT, _FLAG, _DAY, _TIME, _INSTANT, _UUID, _TEXT = (1 << n for n in range(11))
 _CLOCK = r"[ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?"
 _SHAPES = {
-    _WHOLE: (r"^-?(0|[1-9]\d{0,17})$", ""),
+    _WHOLE: (r"^-?(0|[1-9]\d{0,14})$", ""),
+    _LONG: (r"^-?[1-9]\d{15,17}$", ""),  # more than a double holds
+    _EXACT: (r"^-?(?=[0.]*[1-9](\.?\d){17})(0|[1-9]\d*)(\.\d+)?$", ""),  # more than any double is written with
     _NUMBER: (r"^-?(0|[1-9]\d*)(\.\d+)?$", ""),
     _FLOAT: (r"^-?(0|[1-9]\d*)(\.\d+)?[eE][+-]?\d{1,2}$", ""),
     _FLAG: (r"^(true|false|TRUE|FALSE|True|False)$", ""),
@@ -23,9 +25,10 @@ _SHAPES = {
     _UUID: (r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$", ""),
 }
 _TYPES = (
-    (_WHOLE, "bigint"),
-    (_WHOLE | _NUMBER, "numeric"),
+    (_WHOLE | _LONG, "bigint"),
+    (_WHOLE | _LONG | _EXACT | _NUMBER, "numeric"),
     (_WHOLE | _NUMBER | _FLOAT, "double precision"),
+    (_WHOLE | _LONG | _EXACT | _NUMBER | _FLOAT, "numeric"),
     (_FLAG, "boolean"),
     (_DAY, "date"),
     (_DAY | _TIME, "timestamp without time zone"),

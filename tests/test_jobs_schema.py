@@ -78,6 +78,18 @@ def test_types_are_inferred_from_every_value_of_the_source(shop: Shop, strategy:
     assert shop.run("final", "--reread").status == 0
 
 
+@pytest.mark.parametrize("value", ["12345678901234567", "-0.123456789012345678", "1234567890123456789012"])
+def test_digits_that_no_double_holds_are_kept_beside_exponents(shop: Shop, value: str) -> None:
+    undeclared(shop)
+    shop.file("goods.csv", f"exact,other\n{value},0.12345678901234567\n1e5,1e-5\n")
+
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert types(shop) == {"exact": "numeric", "other": "double precision"}
+    assert query(shop.dsn, "SELECT exact::text FROM shop.goods ORDER BY abs(exact) = 100000") == [(value,), ("100000",)]
+
+
 def test_an_inferred_type_is_pinned_and_a_value_that_does_not_fit_names_the_cure(shop: Shop) -> None:
     undeclared(shop, 'key = ["id"]')
     shop.file("goods.csv", "id,n\n1,5\n")
