@@ -189,10 +189,11 @@ def _of_watermark(table: Table) -> list[Rule]:
         return []
     values = [sql.SQL("{}::{}").format(sql.Literal(end), sql.SQL(kind.name)) for end in ends]
     endless = sql.SQL("{} IN ({})").format(column, sql.SQL(", ").join(values))
+    cure = " (mend them, or set them aside with `rejects`)"
     rules = [
         Rule(
             reason=f"column {name!r}: nothing could be newer than this watermark",
-            said=lambda n: f"column {name!r}: nothing could be newer than {n} values of the watermark",
+            said=lambda n: f"column {name!r}: nothing could be newer than {n} values of the watermark{cure}",
             count=_counted(endless),
             where=endless,
             columns=(name,),
