@@ -17,7 +17,7 @@ from etl_jobs.complaints import Skipped, UnclearError, noting, place_in
 from tests.support.jobs import Shop, query
 from tests.support.servers import database, entered_by_all, warehouse
 
-_BIN = Path("/usr/lib/postgresql/15/bin")
+_SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
 _WORDS = Path("/usr/share/locale")
 _NOBODY = 65534
 
@@ -109,12 +109,14 @@ def test_where_notices_are_not_understood_every_record_is_looked_at(tmp_path: Pa
 @pytest.fixture(scope="module")
 def german() -> Iterator[str]:
     """The DSN of a server that says everything in German, for a user who may not change that."""
-    if not (_BIN / "initdb").exists() or not gettext.find("postgres-15", str(_WORDS), ["de"]):
-        pytest.skip("there is no PostgreSQL 15 that speaks German")
+    spoken = [path for path in _SERVERS if gettext.find(f"postgres-{path.parts[-3]}", str(_WORDS), ["de"])]
+    if not spoken:
+        pytest.skip("there is no PostgreSQL that speaks German: apt install postgresql locales")
+    programs = spoken[-1].parent
     with entered_by_all() as folder:
         made = subprocess.run(["localedef", "-i", "de_DE", "-f", "UTF-8", str(folder / "de_DE.UTF-8")], check=False)
         if made.returncode:
-            pytest.skip("there is no German locale")
+            pytest.skip("there is no German locale: apt install locales")
         folder.chmod(0o777)
 
         def server(*command: str | Path) -> None:
@@ -123,15 +125,15 @@ def german() -> Iterator[str]:
             subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL, **as_user)  # type: ignore[call-overload]
 
         data = folder / "data"
-        server(_BIN / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-A", "trust")
+        server(programs / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-A", "trust")
         options = f"-k {folder} -p 5498 -h '' -c lc_messages=de_DE.UTF-8 -c fsync=off"
-        server(_BIN / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "-o", options, "start")
+        server(programs / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "-o", options, "start")
         try:
             query(f"postgresql://postgres@/postgres?host={folder}&port=5498", "CREATE USER plain CREATEDB")
             query(f"postgresql://plain@/postgres?host={folder}&port=5498", "CREATE DATABASE plain")
             yield f"postgresql://plain@/plain?host={folder}&port=5498"
         finally:
-            server(_BIN / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+            server(programs / "pg_ctl", "-D", data, "-m", "immediate", "stop")
             shutil.rmtree(data)
 
 
