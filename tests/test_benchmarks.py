@@ -31,10 +31,9 @@ WHATS = {
         "PostgreSQL: the whole load, first time",
     ],
     "snapshot": [
-        "snapshot of 200 rows, 1 % changed",
-        "of it the change alone",
-        "snapshot of 200 rows, 10 % changed",
-        "snapshot of 200 rows, 100 % changed",
+        *(f"snapshot of 200 rows, {share} % changed, two indexes" for share in (1, 10, 100)),
+        *(f"snapshot of 200 rows, {share} % changed, key only" for share in (1, 10, 100)),
+        "of 1 % changed, key only: the change alone",
     ],
     "parallel": ["20 tables of 200 rows, 5 workers", "the sample pipeline, 5 workers"],
     "memory-of-loads": [f"memory to load 200 rows from {kind}" for kind in ("CSV", "Parquet", "PostgreSQL")],
