@@ -107,7 +107,9 @@ def added_columns(
             _alter(session, target, [sql.SQL("DROP COLUMN {}").format(name) for name in names], patience=patience)
         except (JobError, psycopg.Error):
             if isinstance(error, JobError):
-                error.hint += f"; but {', '.join(map(repr, kinds))} could not be taken back: it stays, empty"
+                stay = "it stays" if len(kinds) == 1 else "they stay"
+                said = f"{', '.join(map(repr, kinds))} could not be taken back: {stay}, empty"
+                error.hint = "; but ".join(filter(None, (error.hint, said)))
         raise
 
 

@@ -8,10 +8,13 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from etl_jobs.catalogue import read_catalogue
-from etl_jobs.errors import MisconfiguredError
+from etl_jobs.errors import JobError, MisconfiguredError
+from etl_jobs.target import added_columns
 from tests.support.jobs import Ended, Shop, query
 from tests.support.servers import database, warehouse
 
@@ -356,3 +359,26 @@ def test_a_new_column_that_somebody_uses_already_stays_and_is_named(shop: Shop) 
     assert "max_delete" in refused.stderr
     assert "; but 'w' could not be taken back: it stays, empty" in refused.stderr
     assert list(types(shop)) == ["id", "v", "w"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "hint", "said"),
+    [
+        ({"w": "int"}, "", "'w' could not be taken back: it stays, empty"),
+        ({"w": "int", "x": "int"}, "", "'w', 'x' could not be taken back: they stay, empty"),
+        ({"w": "int", "x": "int"}, "wait", "wait; but 'w', 'x' could not be taken back: they stay, empty"),
+    ],
+)
+def test_the_hint_of_columns_that_stay_fits_their_number_and_the_hint_before_it(
+    shop: Shop, kinds: dict[str, str], hint: str, said: str
+) -> None:
+    query(shop.dsn, f"CREATE SCHEMA shop; CREATE TABLE shop.goods (id int); {USE_AT_ONCE}")
+    target = sql.Identifier("shop", "goods")
+    with (
+        psycopg.connect(shop.dsn, autocommit=True) as session,
+        pytest.raises(JobError) as refused,
+        added_columns(session, target, kinds, patience=1),
+    ):
+        raise JobError("refused", hint=hint)
+
+    assert refused.value.hint == said
