@@ -26,7 +26,7 @@ from etl_runner.postgres import Server
 
 TARGET = 0.35
 SHARES = {1: "i % 100 = 0", 10: "i % 10 = 0", 100: "true"}  # percent, spread over the whole table
-BARE, INDEXED = "key only", "two indexes"
+BARE, INDEXED = "key only", "indexed"
 INDEXES = {BARE: (), INDEXED: ("customer", "day")}
 CASES = [(1, INDEXED), (10, INDEXED), (100, INDEXED), (1, BARE), (10, BARE), (100, BARE)]
 CHANGE = "the change alone"
@@ -54,7 +54,7 @@ def _name(case: tuple[int, str]) -> str:
 
 
 def _peer_name(indexes: str) -> str:
-    return f"psql: delete, \\copy; {indexes}"
+    return f"delete, \\copy; {indexes}"
 
 
 def _row(measured: Rounds, case: tuple[int, str], rows: int) -> Row:

@@ -31,7 +31,7 @@ WHATS = {
         "PostgreSQL: the whole load, first time",
     ],
     "snapshot": [
-        *(f"snapshot of 200 rows, {share} % changed, two indexes" for share in (1, 10, 100)),
+        *(f"snapshot of 200 rows, {share} % changed, indexed" for share in (1, 10, 100)),
         *(f"snapshot of 200 rows, {share} % changed, key only" for share in (1, 10, 100)),
         "of 1 % changed, key only: the change alone",
     ],
