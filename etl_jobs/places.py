@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from psycopg import sql
@@ -20,9 +21,9 @@ from etl_jobs.warehouse import Session
 class Places:
     """Says where a row of staging stands in the source, given its number there: the first is 1.
 
-    `moved` are the numbers of rows that were taken out of staging. `kept` finds the number of a row among the source's
-    records, where only a part of them was copied; it is asked only when something is to be shown. `unread` are the
-    numbers of the records that could not be read.
+    `moved` are the numbers of rows that were taken out of staging, in order. `kept` finds the number of a row among the
+    source's records, where only a part of them was copied; it is asked only when something is to be shown. `unread` are
+    the numbers of the records that could not be read, in order.
     """
 
     source: Source
@@ -44,14 +45,13 @@ class Places:
 
     def without(self, rows: Iterable[int]) -> Places:
         """The same when these rows, too, have been taken out."""
-        return replace(self, moved=(*self.moved, *(_past(row, self.moved) for row in rows)))
+        return replace(self, moved=tuple(sorted((*self.moved, *(_past(row, self.moved) for row in rows)))))
 
 
-def _past(number: int, missing: Iterable[int]) -> int:
-    """The number of the n-th that is there, where the missing ones count as well."""
-    for gone in sorted(missing):
-        number += gone <= number
-    return number
+def _past(number: int, missing: Sequence[int]) -> int:
+    """The number of the n-th that is there, where the `missing` ones, in order, count as well."""
+    # Below a missing one `missing[index] - index - 1` are there: it counts where these are fewer than `number`.
+    return number + bisect_right(range(len(missing)), number, key=lambda index: missing[index] - index)
 
 
 def kept_records(

@@ -45,7 +45,7 @@ class Rejected:
 def unreadable(
     source: Source, header: Sequence[str], skipped: Sequence[Skipped], *, table: Table
 ) -> tuple[list[Rejected], tuple[int, ...]]:
-    """The records that COPY could not read, and their numbers among the source's records."""
+    """The records that COPY could not read, and their numbers among the source's records, in order."""
     if not skipped:
         return [], ()
     _refuse_too_many(table, len(skipped), [_shown(source, one) for one in skipped[:3]])
@@ -57,7 +57,7 @@ def unreadable(
         record = _record_of(text, source, header, table)
         rejected.append(Rejected(place=place, reason=_reason(one, table), record=record))
         numbers += [] if number is None else [number]
-    return rejected, tuple(numbers)
+    return rejected, tuple(sorted(numbers))
 
 
 def _shown(source: Source, one: Skipped) -> str:
