@@ -289,6 +289,32 @@ def test_a_later_page_of_another_shape_is_said_with_what_was_read(load: Load, ca
     assert f"/v1/things failed after 7 rows (63 bytes) were read: {said}" in ended.stderr
 
 
+ROW = {"id": 1, "name": "DE99SECRET"}
+QUIET: dict[str, tuple[Answer, str]] = {
+    "a list elsewhere": (page({"items": [ROW], "more": 1}), "is no list of records: an object with 'items', 'more'"),
+    "no objects": (page([["DE99SECRET"], 2]), "is no list of records: a list of 2"),
+    "nothing": (page({}), "is no list of records: an object of nothing"),
+    "a text": (page("DE99SECRET"), "is no list of records: a text"),
+    "null": (page(None), "is no list of records: null"),
+    "no JSON": (
+        (200, {}, b"[{'name': 'DE99SECRET'}]"),
+        "the answer is not JSON (JSON is malformed: object keys must be strings (byte 2)): 24 bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", QUIET)
+def test_of_records_with_secret_columns_only_the_form_is_told(load: Load, case: str) -> None:
+    answer, said = QUIET[case]
+    load.table("things", COLUMNS, 'secret = ["name"]')
+    with served(lambda _: answer) as (url, _):
+        load.env["API"] = url
+        ended = load.load()
+
+    assert (ended.status, said in ended.stderr) == (65, True), ended.stderr
+    assert "DE99SECRET" not in ended.stdout + ended.stderr
+
+
 def test_what_records_may_leave_out_may_be_missing_on_a_page() -> None:
     pages = {"1": [*SEVEN, {"id": 8}], "2": [{"id": 9}], "3": []}
     with served(lambda asked: page(pages[asked.parameters["page"]])) as (url, _):

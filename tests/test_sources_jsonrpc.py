@@ -169,6 +169,27 @@ def test_what_is_no_page_of_records_is_not_the_end_of_them(load: Load, case: str
     assert rows(load.dsn, "shop", "x") == []
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (answering([{"name": "DE99SECRET"}]), "x failed: no list of records: a list of 1"),
+        (answering({"records": [{"id": 1, "name": "DE99SECRET"}]}), "no list of records: an object with 'records'"),
+        (answering(fields=["DE99SECRET"]), "x failed: no description of the fields: a list of 1"),
+        (lambda _: page({"records": ["DE99SECRET"]}), "does not speak JSON-RPC: an object with 'records'"),
+    ],
+)
+def test_of_records_with_secret_columns_only_the_form_is_told(
+    load: Load, answer: Callable[[Asked], Answer], said: str
+) -> None:
+    load.table("x", {"id": "integer", "name": "text"}, 'secret = ["name"]')
+    with served(answer) as (url, _):
+        load.env["ERP"] = url
+        ended = load.load()
+
+    assert (ended.status, said in ended.stderr) == (65, True), ended.stderr
+    assert "DE99SECRET" not in ended.stdout + ended.stderr
+
+
 def test_an_error_of_null_is_none(load: Load) -> None:
     load.table("x", {"id": "integer", "name": "text"})
     with served(answering([{"id": 1, "name": "a"}], [], error=None)) as (url, _):

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, UnavailableError
+from etl_jobs.sources.excerpts import form_of, shown
 from etl_jobs.sources.extras import needed
 from etl_jobs.sources.records import DECODER
 from etl_jobs.sources.trail import RecordSource
@@ -27,7 +28,6 @@ _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _LOGIN = {401, 403}
 _LONGEST_DELAY = 30.0
 _REDIRECTS = 10
-_SHOWN = 200
 _BOM = b"\xef\xbb\xbf"
 _HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _HEADER_VALUE = re.compile(r"([!-~]([\t -~]*[!-~])?)?")
@@ -51,7 +51,10 @@ class Patience:
 
 
 class Client:
-    """One server's connections, used within a `with`. `failed` makes a message of what went wrong, as a source does."""
+    """One server's connections, used within a `with`. `failed` makes a message of what went wrong, as a source does.
+
+    A `quiet` one tells nothing that an answer holds, but its form.
+    """
 
     def __init__(
         self,
@@ -60,10 +63,12 @@ class Client:
         headers: Mapping[str, str] | None = None,
         patience: Patience | None = None,
         failed: Callable[[str], str] | None = None,
+        quiet: bool = False,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name, self.failed = name, failed or RecordSource(name).failed
+        self._quiet = quiet
         self._patience, self._sleep, self._clock = patience or Patience(), sleep, clock
         self._http = httpx.Client(
             headers=dict(headers or {}), timeout=self._patience.timeout, event_hooks={"response": [self._limit]}
@@ -90,8 +95,15 @@ class Client:
         try:
             return DECODER.decode(response.content.removeprefix(_BOM))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            said = f"the answer is not JSON ({_reason(response.content, error)}): {shown(response.text)}"
-            raise DataRejectedError(self.failed(said)) from error
+            size = f"{len(response.content):,} bytes"
+            said = f"({_reason(response.content, error)}): {size if self._quiet else shown(response.text)}"
+            raise DataRejectedError(self.failed(f"the answer is not JSON {said}")) from error
+
+    def told(self, document: Any, *, text: str | None = None) -> str:
+        """What a message may tell of a document, whose `text` this is."""
+        if self._quiet:
+            return form_of(document)
+        return shown(str(document) if text is None else text)
 
     def _send(self, method: str, url: str, **more: Any) -> httpx.Response:
         said, wait = "", 0.0
@@ -233,9 +245,3 @@ def without_secrets(url: str) -> str:
 
 def status_of(response: httpx.Response) -> str:
     return f"{response.status_code} {response.reason_phrase}".strip()
-
-
-def shown(text: str) -> str:
-    """The beginning of a foreign text, fit for a line of a log."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * _SHOWN]).split())
-    return line[:_SHOWN] + ("…" if len(line) > _SHOWN else "") or "(empty)"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from etl_jobs.errors import DataRejectedError, UnavailableError
-from etl_jobs.sources.client import Client, Patience, check_headers, shown, without_secrets
+from etl_jobs.sources.client import Client, Patience, check_headers, without_secrets
 from etl_jobs.sources.pages import Paging, Request
 from etl_jobs.sources.paths import ABSENT, Path, found, path_of
 from etl_jobs.sources.records import ENCODER, are_arrays, check_paths, header, lines, paths_of, rows_of, still_there
@@ -31,7 +31,7 @@ class HttpSource(RecordSource):
         check_headers(self._headers, where="source.http.headers")
         self._patience = Patience.of(common)
         self._columns = table.columns
-        self._has_key = bool(table.key)
+        self._has_key, self._quiet = bool(table.key), bool(table.secret)
         self._paths = paths_of(table)
         super().__init__(without_secrets(self._url), word="record")
         self._first: httpx.Response | None = None
@@ -67,7 +67,8 @@ class HttpSource(RecordSource):
         return seen
 
     def _client(self) -> Client:
-        return Client(self.name, headers=self._headers, patience=self._patience, failed=self.failed)
+        patience, quiet = self._patience, self._quiet
+        return Client(self.name, headers=self._headers, patience=patience, failed=self.failed, quiet=quiet)
 
     def _pages(self, client: Client) -> Iterator[list[Any]]:
         request: Request | None = self._paging.start(self._url, self._parameters)
@@ -92,7 +93,7 @@ class HttpSource(RecordSource):
         records = found(document, path_of(self._records)) if self._records else document
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             what = f"at {self._records!r}" if self._records else "in the answer"
-            said = self.failed(f"{what} is no list of records: {shown(response.text)}")
+            said = self.failed(f"{what} is no list of records: {client.told(document, text=response.text)}")
             raise DataRejectedError(said, hint="see `records` in the catalogue")
         if self._paging.has_more(response):
             raise DataRejectedError(f"{self.name}: there are more pages than this one", hint='page = { by = "link" }')

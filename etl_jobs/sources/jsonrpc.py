@@ -7,7 +7,8 @@ from typing import Any
 
 from etl_jobs.entries import guess
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, UnavailableError
-from etl_jobs.sources.client import Client, Patience, shown, without_secrets
+from etl_jobs.sources.client import Client, Patience, without_secrets
+from etl_jobs.sources.excerpts import shown
 from etl_jobs.sources.records import are_arrays, header, lines, paths_of, rows_of
 from etl_jobs.sources.trail import RecordSource
 from etl_jobs.tables import SourceSettings, Table
@@ -42,7 +43,7 @@ class Erp:
         """The model's fields by name."""
         described = self.execute(model, "fields_get", [], attributes=["type"])
         if not isinstance(described, dict):
-            raise DataRejectedError(self.client.failed(f"no description of the fields: {shown(str(described))}"))
+            raise DataRejectedError(self.client.failed(f"no description of the fields: {self.client.told(described)}"))
         return described
 
     def pages(
@@ -87,7 +88,7 @@ class Erp:
         if page is None:
             raise UnavailableError(self.client.failed("no records but null"), hint="the table is as it was")
         if not isinstance(page, list) or not all(isinstance(r, dict) and _is_id(r.get("id")) for r in page):
-            raise DataRejectedError(self.client.failed(f"no list of records: {shown(str(page))}"))
+            raise DataRejectedError(self.client.failed(f"no list of records: {self.client.told(page)}"))
         return page
 
     def _call(self, service: str, method: str, arguments: Sequence[Any]) -> Any:
@@ -98,7 +99,9 @@ class Erp:
         if isinstance(answer, dict) and answer.get("error") is not None:
             raise self._failed(answer["error"])
         if not isinstance(answer, dict) or "result" not in answer:
-            raise DataRejectedError(f"the source {self.client.name} does not speak JSON-RPC: {shown(str(answer))}")
+            raise DataRejectedError(
+                f"the source {self.client.name} does not speak JSON-RPC: {self.client.told(answer)}"
+            )
         if (answered := answer.get("id", self._calls)) != self._calls:
             other = f"it answered question {answered}, not {self._calls}"
             raise UnavailableError(self.client.failed(other), hint="the table is as it was")
@@ -131,7 +134,7 @@ class JsonRpcSource(RecordSource):
         self._size = own.get("size", common.get("size", PAGE))
         self._model = own.get("model", table.name.replace("_", "."))
         self._asked = {key: own[key] for key in ("domain", "order", "context") if key in own}
-        self._columns = table.columns
+        self._columns, self._quiet = table.columns, bool(table.secret)
         self._paths = paths_of(table)
         self._fields = list(dict.fromkeys(str(path[0]) for path in self._paths.values()))
         super().__init__(f"{without_secrets(settings.url)} {self._model}", word="record")
@@ -158,7 +161,7 @@ class JsonRpcSource(RecordSource):
                 yield block
 
     def _client(self) -> Client:
-        return Client(self.name, patience=self._patience, failed=self.failed)
+        return Client(self.name, patience=self._patience, failed=self.failed, quiet=self._quiet)
 
 
 def cleaner(kind: str) -> Callable[[Any], Any]:
