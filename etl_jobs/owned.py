@@ -9,14 +9,14 @@ from etl_jobs.tables import Catalogue, Table
 from etl_jobs.warehouse import Session
 
 STAGING = "Staging of a load: the next one drops it."  # the comment of our staging tables
-REJECTS = {
-    "run": "bigint",
-    "job": "text",
-    "attempt": "integer",
-    "rejected": "timestamp with time zone",
-    "place": "text",
-    "reason": "text",
-    "record": "jsonb",
+REJECTS = {  # the columns of a table of rejects: the type as the server writes it, and what else is said of them
+    "run": ("bigint", ""),
+    "job": ("text", "NOT NULL"),
+    "attempt": ("integer", "NOT NULL"),
+    "rejected": ("timestamp with time zone", "NOT NULL DEFAULT now()"),
+    "place": ("text", "NOT NULL"),
+    "reason": ("text", "NOT NULL"),
+    "record": ("jsonb", "NOT NULL"),
 }
 _COLUMNS = """
     SELECT attname, format_type(atttypid, atttypmod) FROM pg_class c JOIN pg_attribute ON attrelid = c.oid
@@ -40,7 +40,8 @@ def is_staging(session: Session, relation: sql.Identifier) -> bool:
 
 def is_rejects(session: Session, relation: sql.Identifier) -> bool:
     """The relation is a table of rejects: nobody else has just these columns."""
-    return dict(session.execute(_COLUMNS, [relation.as_string(session)]).fetchall()) == REJECTS
+    found: dict[str, str] = dict(session.execute(_COLUMNS, [relation.as_string(session)]).fetchall())
+    return found == {column: kind for column, (kind, _) in REJECTS.items()}
 
 
 def refuse_other_mart(session: Session, schema: str, name: str) -> None:

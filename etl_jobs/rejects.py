@@ -16,7 +16,7 @@ from etl_jobs.checks import HIDDEN, Found, checked
 from etl_jobs.complaints import Skipped
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.names import own
-from etl_jobs.owned import is_rejects
+from etl_jobs.owned import REJECTS, is_rejects
 from etl_jobs.places import Places, records_at
 from etl_jobs.records import Attempt
 from etl_jobs.rules import ROW_PLACE, Rule, rules_of
@@ -27,10 +27,7 @@ from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session
 
 _NUMBER, _RECORD = sql.Identifier(own("record no")), sql.Identifier(own("whole row"))
-_CREATE = """
-    CREATE TABLE IF NOT EXISTS {} (run bigint, job text NOT NULL, attempt integer NOT NULL,
-        rejected timestamptz NOT NULL DEFAULT now(), place text NOT NULL, reason text NOT NULL, record jsonb NOT NULL)
-"""
+_COLUMNS = ", ".join(" ".join((column, *said)) for column, said in REJECTS.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +163,7 @@ def keep_rejected(
     """
     if not rejected and not is_rejects(session, name):
         return
-    session.execute(sql.SQL(_CREATE).format(name))
+    session.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(name, sql.SQL(_COLUMNS)))
     if anew:
         those = sql.SQL("job = {}").format(sql.Literal(attempt.job)) if alone else sql.SQL("true")
         session.execute(sql.SQL("DELETE FROM {} WHERE {}").format(name, those))
