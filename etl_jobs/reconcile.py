@@ -8,6 +8,7 @@ from psycopg import sql
 
 from etl_jobs.checks import Found, count_problems
 from etl_jobs.checksums import whole
+from etl_jobs.owned import exists
 from etl_jobs.records import is_fresh, target_name
 from etl_jobs.shape import pinned_columns
 from etl_jobs.sources import open_source
@@ -49,7 +50,7 @@ def compare(session: Session, catalogue: Catalogue, table: Table, *, reread: boo
     read = _last_load(session, target_name(catalogue, table))
     if read is None:
         return Compared(table=table.name, source_rows=None, warehouse_rows=None, differences=("was never loaded",))
-    missing = [n for n in (table.name, *_parents(table)) if not _exists(session, catalogue, n)]
+    missing = [n for n in (table.name, *_parents(table)) if not exists(session, sql.Identifier(catalogue.schema, n))]
     if missing:
         gone = tuple(f"{catalogue.schema}.{name} does not exist" for name in missing)
         return Compared(table=table.name, source_rows=read.rows, warehouse_rows=None, differences=gone)
@@ -155,9 +156,3 @@ def _parents(table: Table) -> list[str]:
 def _skips_references(catalogue: Catalogue, table: Table) -> bool:
     """A parent of which only a slice is kept cannot answer for all its children, nor one batch for all of them."""
     return table.strategy == "append" or any(catalogue.named(r.table).strategy == "slice" for r in table.references)
-
-
-def _exists(session: Session, catalogue: Catalogue, name: str) -> bool:
-    relation = sql.Identifier(catalogue.schema, name).as_string(session)
-    row = session.execute("SELECT to_regclass(%s) IS NOT NULL", [relation]).fetchone()
-    return bool(row and row[0])
