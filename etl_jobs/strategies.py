@@ -61,7 +61,8 @@ def change_target(session: Session, step: Step) -> Changed:
 def _change(session: Session, step: Step) -> Changed:
     table, change = step.table, step.change
     if table.strategy == "append" and not change.key and (step.full or step.beside):
-        forget_batches(session, step.name)
+        if not step.beside:  # else the table was made just now, and they are forgotten
+            forget_batches(session, step.name)
         remember_batch(session, step.name, change)
     if step.beside:
         return swap(session, change, catalogue=step.catalogue, name=table.name, patience=step.patience)
