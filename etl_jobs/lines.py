@@ -62,7 +62,7 @@ def _table(parts: list[_Part], found: re.Match[str]) -> list[_Part]:
 
 
 def _in(parts: list[_Part], rest: str) -> int | None:
-    """The line of the first of the parts' keys that is spoken of, else the head of the first part."""
+    """The line of the key that is spoken of in the last of the parts, else of its head."""
     if not parts:
         return None
     words = re.match(r"(?:unknown key )?['`\"]?(\w+)", rest)
