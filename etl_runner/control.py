@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 
 from etl_runner.model import Metric
 
-STOPPED_BEFORE = "stopped before it started"
-"""The error of an attempt for which the stop came first."""
+STOPPED_BEFORE = "stopped before it started"  # the error of an attempt for which the stop came first
 
 
 class Control:
