@@ -203,6 +203,23 @@ def test_increments_keep_what_earlier_ones_rejected(shop: Shop) -> None:
     assert query(shop.dsn, "SELECT record->>'id' FROM shop.sales__rejects ORDER BY 1") == [("2",), ("6",)]
 
 
+def test_a_slice_outside_of_a_backfill_keeps_none_but_its_own_rejects(shop: Shop) -> None:
+    where = "at >= ${ETL_INTERVAL_START:-2026-02-01} AND at < '${ETL_INTERVAL_END:-infinity}'"
+    slices = f'key = ["id"]\nstrategy = "slice"\nwhere = "{where}"\nchecks = [{{ column = "amount", min = 0 }}]'
+    rows = HEAD + "1,,-1,2026-01-01,\n2,,-1,2026-02-01,\n3,,-1,2026-03-01,\n4,,1,2026-03-01,\n"
+    shop.table("sales", COLUMNS, f"{slices}\n{REJECTS}")
+    shop.file("sales.csv", rows)
+    kept = []
+    for start, end in (("2026-01-01", "2026-02-01"), ("2026-02-01", "2026-03-01"), (None, None)):
+        span = {"ETL_INTERVAL_START": start, "ETL_INTERVAL_END": end} if start and end else {}
+        ended = shop.load(0, ETL_JOB=f"sales@{start}" if start else "sales", **span)
+        assert ended.status == 0, ended.stderr
+        kept.append(query(shop.dsn, "SELECT job, record->>'id' FROM shop.sales__rejects ORDER BY 2"))
+
+    first, second = ("sales@2026-01-01", "1"), ("sales@2026-02-01", "2")
+    assert kept == [[first], [first, second], [("sales", "2"), ("sales", "3")]]
+
+
 def test_the_place_of_a_row_is_right_where_only_a_part_is_read(shop: Shop) -> None:
     slice_ = 'key = ["id"]\nstrategy = "slice"\nwhere = "amount >= 5"'
     text = HEAD + "1,,1,,\n2,,9,,\n3,,1,,\n4,,x,,\n5,,1,,\n,,9,,\n7,,9,,\n7,,9,,\n"
