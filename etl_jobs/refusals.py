@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, UnavailableError
@@ -9,7 +11,24 @@ from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, Una
 _CURES_ITSELF = ("08", "40", "53", "55", "57")  # connection, deadlock, resources, lock not available, shutdown
 _NEEDS_A_PERSON = ("42", "28", "3D", "3F", "0A", "55000")  # permission and names, login, no such database, not made so
 _QUOTES_NO_VALUE = (*_CURES_ITSELF, *_NEEDS_A_PERSON, "22P04", "22P05", "22021", "22012")
+# A refused connection has no code, only words.
+_NO_ENTRY_STATES = ("28", "3D")
+_NO_ENTRY = re.compile(
+    r'(database|role) ".*" does not exist|role ".*" is not permitted to log in|permission denied for database'
+    r"|authentication failed for user|no password supplied|no pg_hba\.conf entry|certificate verify failed"
+)
+_NOT_NOW = re.compile(r"FATAL: +the database system is |too many (clients|connections)|connection slots are reserved")
 REFUSED_ROWS = (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.RaiseException)
+
+
+def has_no_entry(words: str, *, state: str = "") -> bool:
+    """Whether a server lets us in only when a person has changed something, by the code of its error or its words.
+
+    One that is starting, stopping or full is none of these, whatever else is said of other tries.
+    """
+    if state:
+        return state.startswith(_NO_ENTRY_STATES)
+    return bool(_NO_ENTRY.search(words)) and not _NOT_NOW.search(words)
 
 
 def words_of(error: psycopg.Error, *, secret: bool) -> str:

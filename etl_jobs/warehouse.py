@@ -13,6 +13,7 @@ from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
 from etl_jobs.errors import MisconfiguredError, UnavailableError
+from etl_jobs.refusals import has_no_entry
 
 Session = Connection[TupleRow]
 
@@ -60,6 +61,9 @@ def connect(env: Mapping[str, str] = os.environ) -> Iterator[Session]:
             "DATABASE_URL is no connection string", hint="it looks like postgresql://user:password@host:5432/database"
         ) from None
     except psycopg.OperationalError as error:
+        if has_no_entry(str(error), state=error.sqlstate or ""):
+            hint = "check the database, user and password of DATABASE_URL or PG*"
+            raise MisconfiguredError(f"cannot enter the warehouse: {error}".strip(), hint=hint) from error
         raise UnavailableError(
             f"cannot reach the warehouse: {error}".strip(), hint="is the server up, and is DATABASE_URL right?"
         ) from error

@@ -7,10 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
 from etl_jobs.errors import UnavailableError
 from etl_jobs.sources import TypedSource
-from etl_jobs.sources.database import DatabaseSource
+from etl_jobs.sources.database import DatabaseSource, may_pass
 from etl_jobs.tables import SourceSettings, Table
 from tests.support.jobs import query, rows
 from tests.support.servers import database, warehouse
@@ -245,3 +246,37 @@ def test_rows_are_streamed(tmp_path: Path) -> None:
     assert next(endless) == b'"id"\n'
     assert [next(endless).splitlines()[0] for _ in range(3)] == [b'"1"', b'"2001"', b'"4001"']
     endless.close()
+
+
+def of_the_driver(*said: object) -> sqlalchemy.exc.OperationalError:
+    return sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception(*said))
+
+
+@pytest.mark.parametrize(
+    ("backend", "said", "expected"),
+    [
+        ("mysql", (1044, "Access denied for user 'u'@'%' to database 'd'"), False),
+        ("mysql", (1045, "Access denied for user 'u'@'h' (using password: YES)"), False),
+        ("mariadb", (1049, "Unknown database 'd'"), False),
+        ("mysql", (1054, "Unknown column 'x' in 'field list'"), False),
+        ("mysql", (1040, "Too many connections"), True),
+        ("mysql", (1205, "Lock wait timeout exceeded"), True),
+        ("mysql", (2003, "Can't connect to MySQL server on 'h'"), True),
+        ("mysql", (2013, "Lost connection to MySQL server during query"), True),
+        ("mysql", (), True),
+        ("oracle", (1045, "something else altogether"), True),
+        ("postgresql", ('FATAL:  password authentication failed for user "u"',), False),
+        ("postgresql", ("FATAL:  the database system is starting up",), True),
+        ("sqlite", ("database is locked",), True),
+        ("sqlite", ("no such table: t",), False),
+    ],
+)
+def test_which_errors_of_a_driver_may_pass(backend: str, said: tuple[object, ...], *, expected: bool) -> None:
+    assert may_pass(of_the_driver(*said), backend=backend) is expected
+
+
+def test_a_code_that_is_no_first_argument_is_found() -> None:
+    error = of_the_driver("Access denied for user 'u'@'h'")
+    error.orig.errno = 1045  # type: ignore[union-attr]
+
+    assert not may_pass(error, backend="mariadb")

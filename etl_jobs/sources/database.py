@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, UnavailableError
+from etl_jobs.refusals import has_no_entry
 from etl_jobs.sources.extras import needed
 from etl_jobs.sources.records import are_arrays, header, lines
 from etl_jobs.sources.sqlite_values import Check, checks_of, holding
@@ -22,6 +23,9 @@ with needed("sql", "this source"):
 
 _ROWS_PER_BLOCK = 2_000
 _PASSING = ("OperationalError", "InterfaceError", "InternalError", "TimeoutError", "DisconnectionError")
+# No right to the database, a wrong login, no database chosen, an unknown one, an unknown column, no right to a table or
+# a column, no login from here.
+_MYSQL_NEEDS_A_PERSON = (1044, 1045, 1046, 1049, 1054, 1142, 1143, 1698)
 _BUSY = ("locked", "busy")  # SQLite calls nearly every error an operational one
 
 
@@ -126,10 +130,7 @@ class DatabaseSource(RecordSource):
     def _said(self, error: sqlalchemy.exc.SQLAlchemyError) -> JobError:
         cause = getattr(error, "orig", None) or error
         said = " ".join(str(cause).split())
-        passing = type(error).__name__ in _PASSING
-        if self._is_sqlite:
-            passing = passing and any(word in said for word in _BUSY)
-        if passing:
+        if may_pass(error, backend=self._url.get_backend_name()):
             return UnavailableError(self.failed(said), hint="the table is as it was")
         return MisconfiguredError(self.failed(said))
 
@@ -160,6 +161,23 @@ class DatabaseSource(RecordSource):
         """A table's columns with their types in PostgreSQL's words, as far as they have any."""
         described = sqlalchemy.inspect(connection).get_columns(self._relation, schema=self._schema)
         return {str(column["name"]): _server_type(column["type"]) for column in described}
+
+
+def may_pass(error: sqlalchemy.exc.SQLAlchemyError, *, backend: str) -> bool:
+    """Whether another attempt is worth it: drivers call much an operational error that only a person cures."""
+    if type(error).__name__ not in _PASSING:
+        return False
+    cause = getattr(error, "orig", None) or error
+    match backend:
+        case "sqlite":
+            return any(word in str(cause) for word in _BUSY)
+        case "mysql" | "mariadb":
+            return not any(code in _MYSQL_NEEDS_A_PERSON for code in (getattr(cause, "errno", None), *cause.args[:1]))
+        case "postgresql":
+            state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
+            return not has_no_entry(str(cause), state=state)
+        case _:
+            return True
 
 
 def _server_type(kind: sqlalchemy.types.TypeEngine[Any]) -> str:

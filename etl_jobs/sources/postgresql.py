@@ -13,6 +13,7 @@ from psycopg import pq, sql
 from psycopg.conninfo import conninfo_to_dict
 
 from etl_jobs.errors import JobError, MisconfiguredError, UnavailableError
+from etl_jobs.refusals import has_no_entry
 from etl_jobs.sources.trail import RecordSource
 from etl_jobs.sources.types import check_types
 from etl_jobs.tables import SourceSettings, Table
@@ -35,11 +36,6 @@ _BEGIN = """
 """
 _UNLESS_SAID = {"connect_timeout": 10, "options": ""}  # PGOPTIONS are meant for the warehouse
 _CURES_ITSELF = ("08", "40", "53", "55", "57")
-# A refused connection has no code, only words.
-_NO_ENTRY = re.compile(
-    r'(database|role) ".*" does not exist|password authentication failed|no password supplied|no pg_hba\.conf entry'
-    r"|certificate verify failed"
-)
 
 _Column = tuple[str, int, int]  # name, type and the type's modifier, as the server numbers them
 
@@ -131,7 +127,7 @@ class PostgresSource(RecordSource):
     def _said(self, error: psycopg.Error) -> JobError:
         message = self.failed((error.diag.message_primary or str(error)).strip())
         state = error.sqlstate or ""
-        if not state and _NO_ENTRY.search(message):
+        if has_no_entry(message, state=state):
             return MisconfiguredError(message, hint="check source.url: database, user and password")
         if state.startswith(_CURES_ITSELF) or (not state and isinstance(error, psycopg.OperationalError)):
             return UnavailableError(message, hint="the table is as it was")
