@@ -8,9 +8,9 @@ import psycopg
 
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, UnavailableError
 
-_CURES_ITSELF = ("08", "40", "53", "55", "57")  # connection, deadlock, resources, lock not available, shutdown
+CURES_ITSELF = ("08", "40", "53", "55", "57")  # connection, deadlock, resources, lock not available, shutdown
 _NEEDS_A_PERSON = ("42", "28", "3D", "3F", "0A", "55000")  # permission and names, login, no such database, not made so
-_QUOTES_NO_VALUE = (*_CURES_ITSELF, *_NEEDS_A_PERSON, "22P04", "22P05", "22021", "22012")
+_QUOTES_NO_VALUE = (*CURES_ITSELF, *_NEEDS_A_PERSON, "22P04", "22P05", "22021", "22012")
 # A refused connection has no code, only words.
 _NO_ENTRY_STATES = ("28", "3D")
 _NO_ENTRY = re.compile(
@@ -49,7 +49,7 @@ def explained(error: psycopg.Error, *, secret: bool = False) -> JobError:
     message = f"the warehouse said: {words_of(error, secret=secret)}{detail}"
     if state.startswith(_NEEDS_A_PERSON):
         return MisconfiguredError(message)
-    if state.startswith(_CURES_ITSELF) or (not state and isinstance(error, psycopg.OperationalError)):
+    if state.startswith(CURES_ITSELF) or (not state and isinstance(error, psycopg.OperationalError)):
         return UnavailableError(message)
     return JobError(f"{message} [{state or type(error).__name__}]")
 

@@ -13,7 +13,7 @@ from psycopg import pq, sql
 from psycopg.conninfo import conninfo_to_dict
 
 from etl_jobs.errors import JobError, MisconfiguredError, UnavailableError
-from etl_jobs.refusals import has_no_entry
+from etl_jobs.refusals import CURES_ITSELF, has_no_entry
 from etl_jobs.sources.trail import RecordSource
 from etl_jobs.sources.types import check_types
 from etl_jobs.tables import SourceSettings, Table
@@ -35,7 +35,6 @@ _BEGIN = """
     SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0
 """
 _UNLESS_SAID = {"connect_timeout": 10, "options": ""}  # PGOPTIONS are meant for the warehouse
-_CURES_ITSELF = ("08", "40", "53", "55", "57")
 
 _Column = tuple[str, int, int]  # name, type and the type's modifier, as the server numbers them
 
@@ -129,7 +128,7 @@ class PostgresSource(RecordSource):
         state = error.sqlstate or ""
         if has_no_entry(message, state=state):
             return MisconfiguredError(message, hint="check source.url: database, user and password")
-        if state.startswith(_CURES_ITSELF) or (not state and isinstance(error, psycopg.OperationalError)):
+        if state.startswith(CURES_ITSELF) or (not state and isinstance(error, psycopg.OperationalError)):
             return UnavailableError(message, hint="the table is as it was")
         return MisconfiguredError(message, hint=error.diag.message_hint or "")
 
