@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from etl_jobs.changes import Change, Changed, equal, insert_all
+from etl_jobs.changes import Change, Changed, equal
 from etl_jobs.checksums import checksum, compared
+from etl_jobs.repeating import insert_all
 from etl_jobs.sources.types import parse
 from etl_jobs.staging import identifiers
 from etl_jobs.taken import keepers, refuse_kept_away

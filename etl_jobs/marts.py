@@ -8,10 +8,11 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from etl_jobs.changes import Change, Changed, replace_rows
+from etl_jobs.changes import Change, Changed
 from etl_jobs.errors import MisconfiguredError
 from etl_jobs.names import LONGEST_NAME, derived
 from etl_jobs.owned import refuse_other_mart
+from etl_jobs.repeating import replace_rows
 from etl_jobs.tables import Catalogue
 from etl_jobs.target import columns_of
 from etl_jobs.warehouse import Session, locked, prepare

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from etl_jobs.appending import append, forget_batches, remember_batch
-from etl_jobs.changes import Change, Changed, make_equal, replace_rows, upsert
+from etl_jobs.changes import Change, Changed, make_equal, upsert
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.history import keep_history
 from etl_jobs.refusals import REFUSED_ROWS, refused_rows
+from etl_jobs.repeating import replace_rows
 from etl_jobs.swap import swap
 from etl_jobs.tables import Catalogue, Table
 from etl_jobs.warehouse import Session

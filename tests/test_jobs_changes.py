@@ -13,8 +13,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from etl_jobs.changes import Change, Changed, make_equal, replace_rows, upsert
+from etl_jobs.changes import Change, Changed, make_equal, upsert
 from etl_jobs.errors import UnavailableError
+from etl_jobs.repeating import replace_rows
 from tests.support.servers import database, warehouse
 
 STAGING, TARGET = sql.Identifier("staging"), sql.Identifier("target")
