@@ -208,14 +208,15 @@ class _Reader:
         check_interval(self.entries, where, found)
         for key in ("required", "key", "secret"):
             found[key] = tuple(found.get(key, ()))
-        found["where"] = self._sql(found.get("where", ""))
+        found["written_where"] = found.get("where", "")
+        found["where"] = self._sql(found["written_where"])
         found["source"] = self._table_source(f"{where}: source", found.get("source", {}), source)
         found["references"] = tuple(
             read_reference(self.entries, f"{where}: references.{n}", r)
             for n, r in enumerate(found.get("references", ()))
         )
         checks = (read_check(self.entries, f"{where}: checks.{n}", c) for n, c in enumerate(found.get("checks", ())))
-        found["checks"] = tuple(replace(check, sql=self._sql(check.sql)) for check in checks)
+        found["checks"] = tuple(replace(check, sql=self._sql(check.sql), written=check.sql) for check in checks)
         found["reject_limit"] = read_rejects(self.entries, f"{where}: rejects", found.pop("rejects", "fail"))
         usual_file = f"{found['name']}.{'parquet' if source == 'parquet' else 'csv'}"
         files = found.pop("file", None) or usual_file

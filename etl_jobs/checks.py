@@ -97,7 +97,7 @@ def _refuse_row(session: Session, staging: sql.Composable, table: Table, places:
             number, error = found
             said = words_of(error, secret=bool(table.secret))
             raise DataRejectedError(
-                f"{places.of(number)}: check {check.name or check.sql!r} cannot be asked: {said}",
+                f"{places.of(number)}: check {check.title!r} cannot be asked: {said}",
                 hint="the table is as it was; the check has to be a condition that every row can be asked about",
             ) from error
 

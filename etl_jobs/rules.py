@@ -169,7 +169,7 @@ def _check(staging: sql.Composable, table: Table, check: Check, number: int) -> 
 
 
 def _asked(table: Table, check: Check, number: int) -> Rule:
-    name, bad = check.name or check.sql, sql.SQL("s.{}").format(check_name(number))
+    name, bad = check.title, sql.SQL("s.{}").format(check_name(number))
     return Rule(
         reason=f"check {name!r}",
         said=lambda n: f"check {name!r}: {n} rows fail",

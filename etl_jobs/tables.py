@@ -29,7 +29,10 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One of a table's `checks`: exactly one of its settings says what is checked. docs/jobs.md has them."""
+    """One of a table's `checks`: exactly one of its settings says what is checked. docs/jobs.md has them.
+
+    `written` is its `sql` with the variables' names, for messages.
+    """
 
     column: str = ""
     name: str = ""
@@ -42,13 +45,20 @@ class Check:
     fresh: str = ""
     row_change: float | None = None
     sql: str = ""
+    written: str = ""
+
+    @property
+    def title(self) -> str:
+        """What an SQL check is called."""
+        return self.name or self.written or self.sql
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """One row of the catalogue; `id` is its index. docs/jobs.md says what each setting means.
 
-    `interval` is the one that a backfill loads, empty in every other load.
+    `interval` is the one that a backfill loads, empty in every other load. `written_where` is `where` with the
+    variables' names, for messages.
     """
 
     id: int
@@ -62,6 +72,7 @@ class Table:
     references: tuple[Reference, ...] = ()
     strategy: str = "snapshot"
     where: str = ""
+    written_where: str = ""
     watermark: str = ""
     lag: str | int | float = 0
     fresh_for: str = ""

@@ -153,7 +153,7 @@ class Work:
             if column and not error.hint:
                 error.hint = self._cure(column[1], too_large=isinstance(error.__cause__, NumericValueOutOfRange))
             elif not column and not error.hint and self.table.where:
-                error.hint = f"where = {self.table.where!r} has to be a condition that every row can be asked about"
+                error.hint = self._what_where_has_to_be
             raise
 
     def _cure(self, column: str, *, too_large: bool) -> str:
@@ -162,6 +162,10 @@ class Work:
         if column in self.held:
             return retyping(self.session, self.target, column, kind)
         return f"if the source is right, declare {column!r} as {kind}" if too_large else ""
+
+    @property
+    def _what_where_has_to_be(self) -> str:
+        return f"where = {self.table.written_where!r} has to be a condition that every row can be asked about"
 
     @contextlib.contextmanager
     def _asking(self, part: sql.Composable | None) -> Iterator[None]:
@@ -175,7 +179,7 @@ class Work:
             said = words_of(error, secret=bool(self.table.secret))
             raise kind(
                 f"table {self.table.name!r}: where: {said}",
-                hint=f"where = {self.table.where!r} has to be a condition that every row can be asked about",
+                hint=self._what_where_has_to_be,
             ) from error
 
     def _history(self) -> dict[str, str]:
