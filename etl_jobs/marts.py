@@ -11,7 +11,7 @@ from psycopg import sql
 from etl_jobs.changes import Change, Changed
 from etl_jobs.errors import MisconfiguredError
 from etl_jobs.names import LONGEST_NAME, derived
-from etl_jobs.owned import refuse_other_mart
+from etl_jobs.owned import BUILT, refuse_other_mart
 from etl_jobs.repeating import replace_rows
 from etl_jobs.tables import Catalogue
 from etl_jobs.target import columns_of
@@ -84,5 +84,5 @@ def _remake(session: Session, mart: sql.Identifier, new: sql.Identifier, file: P
             hint="drop what depends on it and make it again afterwards",
         ) from error
     session.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(mart, new))
-    comment = sql.Literal(f"Built by {file.name}.")
+    comment = sql.Literal(BUILT.format(file.stem))
     session.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(mart, comment))

@@ -9,6 +9,7 @@ from etl_jobs.tables import Catalogue, Table
 from etl_jobs.warehouse import Session
 
 STAGING = "Staging of a load: the next one drops it."  # the comment of our staging tables
+BUILT = "Built by {}.sql."  # the comment of a mart
 REJECTS = {  # the columns of a table of rejects: the type as the server writes it, and what else is said of them
     "run": ("bigint", ""),
     "job": ("text", "NOT NULL"),
@@ -45,17 +46,20 @@ def is_rejects(session: Session, relation: sql.Identifier) -> bool:
 
 
 def refuse_other_mart(session: Session, schema: str, name: str) -> None:
-    """Raise MisconfiguredError where something else has the name: a mart has a comment and was not loaded."""
+    """Raise MisconfiguredError where something else has the name: a mart has our comment and was not loaded."""
     shown = sql.Identifier(schema, name).as_string(session)
+    comment = BUILT.format(name)
     row = session.execute(
-        "SELECT to_regclass(%(mart)s) IS NOT NULL AND (obj_description(to_regclass(%(mart)s), 'pg_class') IS NULL"
+        "SELECT to_regclass(%(mart)s) IS NOT NULL"
+        " AND (obj_description(to_regclass(%(mart)s), 'pg_class') IS DISTINCT FROM %(comment)s"
         " OR EXISTS (SELECT FROM etl.load WHERE target = %(target)s))",
-        {"mart": shown, "target": f"{schema}.{name}"},
+        {"mart": shown, "comment": comment, "target": f"{schema}.{name}"},
     ).fetchone()
     if row and row[0]:
         raise MisconfiguredError(
             f"mart {name!r}: {shown} exists, and was not built as a mart",
-            hint=f"if nobody needs it, run: DROP TABLE {shown};  else move it: {schema!r} is for marts alone",
+            hint=f"if nobody needs it, run: DROP TABLE {shown};  else move it: {schema!r} is for marts alone. If only"
+            f" its comment was changed, run: COMMENT ON TABLE {shown} IS {sql.Literal(comment).as_string(session)};",
         )
 
 
