@@ -57,7 +57,7 @@ def catalogue_of_file(path: Path, *, env: Mapping[str, str] = os.environ) -> Cat
 def _checked(
     path: Path, document: dict[str, Any], *, env: Mapping[str, str], scale: float | None, text: str = ""
 ) -> Catalogue:
-    reader = _Reader(path=path, env=env, entries=Entries())
+    reader = _Reader(path=path, env=env, entries=Entries(), common=document.get("source"))
     catalogue = reader.catalogue(document, scale=scale)
     if problems := reader.entries.problems:
         lines = (line_of(text, problem) for problem in problems)
@@ -70,11 +70,12 @@ def _checked(
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Builds a catalogue from TOML and collects what is wrong on the way."""
+    """Builds a catalogue from TOML and collects what is wrong on the way. `common` is `[source]` as it is written."""
 
     path: Path
     env: Mapping[str, str]
     entries: Entries
+    common: object
 
     def catalogue(self, document: dict[str, Any], *, scale: float | None) -> Catalogue:
         top = self.entries.known(document, "", _TOP_KEYS)
@@ -205,7 +206,7 @@ class _Reader:
         found.setdefault("name", f"#{number}")
         self.entries.problems.extend(f"{where}: columns: {said}" for said in collisions(found.get("columns", {})))
         found = clipped(found)
-        check_interval(self.entries, where, found)
+        check_interval(self.entries, where, found, common=self.common)
         for key in ("required", "key", "secret"):
             found[key] = tuple(found.get(key, ()))
         found["written_where"] = found.get("where", "")

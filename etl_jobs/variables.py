@@ -64,9 +64,12 @@ def interval_of(env: Mapping[str, str]) -> str:
     return f"{start} to {end}" if start or end else ""
 
 
-def check_interval(entries: Entries, where: str, entry: Mapping[str, Any]) -> None:
-    """A source of which a backfill reads one interval must not take the place of the whole table."""
-    if not reads_an_interval(entry.get("source", {})):
+def check_interval(entries: Entries, where: str, entry: Mapping[str, Any], *, common: object) -> None:
+    """A source of which a backfill reads one interval must not take the place of the whole table.
+
+    The source is what the table's entry says of it, and the `common` one of all tables.
+    """
+    if not reads_an_interval([entry.get("source", {}), common]):
         return
     strategy = entry.get("strategy", "snapshot")
     if strategy in {"snapshot", "replace", "scd2"}:

@@ -130,3 +130,23 @@ def test_a_source_of_one_interval_in_place_of_the_whole_table_is_refused(
         read(tmp_path, settings, INTERVAL)
 
     assert problem in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'kind = "csv"\nfolder = "in/${ETL_INTERVAL_START:-all}"',
+        'kind = "csv"\nfolder = "."\n[source.csv]\nnull = "${ETL_INTERVAL_END:-x}"',
+        'kind = "postgresql"\nurl = "postgresql://there/${ETL_INTERVAL_START:-all}"',
+    ],
+)
+def test_a_common_source_of_one_interval_is_one_for_every_table(tmp_path: Path, source: str) -> None:
+    catalogue = tmp_path / "tables.toml"
+    text = f'[source]\n{source}\n[warehouse]\nschema = "s"\n[[table]]\nname = "t"\nkey = ["id"]\n'
+    catalogue.write_text(text)
+    with pytest.raises(MisconfiguredError) as caught:
+        read_catalogue(catalogue, env=INTERVAL)
+    catalogue.write_text(text + 'columns = { id = "integer" }\nstrategy = "incremental"\nwatermark = "id"\n')
+
+    assert "table 't': strategy 'snapshot' would leave one interval of it" in caught.value.message
+    assert read_catalogue(catalogue, env=INTERVAL).tables[0].interval == "2025-01-01 to 2025-02-01"
