@@ -68,7 +68,7 @@ def kept_records(
         if not copied:
             session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(again, definitions(table.columns)))
             limit = table.reject_limit
-            copy_into(session, again, source, header, skipped=[] if limit else None, limit=limit)
+            copy_into(session, again, source, header, skipped=[] if limit else None, limit=limit, secret=table.secret)
             copied = True
         number = sql.Identifier(own("record no"))
         statement = sql.SQL(

@@ -144,7 +144,7 @@ def _reread(session: Session, catalogue: Catalogue, table: Table, read: Read) ->
     session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(again))
     columns = dict.fromkeys(header, "text") | table.columns  # what is new there is not looked at
     session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(again, definitions(columns)))
-    copy_into(session, again, source, header, part=part_of(table, since=None))
+    copy_into(session, again, source, header, secret=table.secret, part=part_of(table, since=None))
     rows, checksum = whole(session, again, table.columns)
     return replace(read, rows=rows, checksum=checksum, since=None, one_interval=False)
 

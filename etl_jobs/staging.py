@@ -89,11 +89,11 @@ def copy_into(
     source: Source,
     columns: tuple[str, ...],
     *,
+    secret: Container[str],
     part: sql.Composable | None = None,
     freeze: bool = False,
     skipped: list[Skipped] | None = None,
     limit: int = 0,
-    secret: Container[str] = (),
 ) -> int:
     """Send the source's text as it is, keeping the rows of `part`; returns how many bytes were sent.
 

@@ -21,11 +21,11 @@ def copy_rows(
     source: Source,
     columns: tuple[str, ...],
     *,
+    secret: Container[str],
     part: sql.Composable | None = None,
     freeze: bool = False,
     skipped: list[Skipped] | None = None,
     limit: int = 0,
-    secret: Container[str] = (),
 ) -> int:
     """Send the source's rows, the quickest way there is; arguments, answer and errors are those of `copy_into`."""
     sent = _copy_binary(session, target, source, columns, part=part, freeze=freeze)

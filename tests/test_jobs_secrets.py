@@ -103,3 +103,15 @@ def test_a_condition_that_no_row_can_be_asked_about_is_the_catalogues_mistake(
     assert ended.status == 78, ended.stderr
     assert f"table 't': {said}" in ended.stderr
     assert SECRET not in ended.stderr
+
+
+def test_a_source_that_is_read_again_at_the_end_tells_no_secret(shop: Shop) -> None:
+    shop.table("t", {"id": "integer", "v": "integer"}, 'key = ["id"]\nsecret = ["v"]')
+    shop.file("t.csv", "id,v\n1,5\n")
+    assert shop.load().status == 0
+    shop.file("t.csv", f"id,v\n1,{SECRET}\n")
+    ended = shop.run("final", "--reread")
+
+    assert ended.status == 65
+    assert "t.csv line 2, column 'v'" in ended.stderr
+    assert SECRET not in ended.stdout + ended.stderr

@@ -116,7 +116,7 @@ def in_binary(session: Session, made: sql.Identifier, source: ParquetSource, nam
 
 def as_text(session: Session, made: sql.Identifier, source: ParquetSource, names: tuple[str, ...]) -> list[Any]:
     with suppress(DataRejectedError):
-        copy_into(session, made, source, names)
+        copy_into(session, made, source, names, secret=())
     return contents(session, made)
 
 

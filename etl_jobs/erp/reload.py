@@ -107,7 +107,7 @@ class _Load:
             ids, newest = (row[0], row[1] or 0) if row else ([], 0)
             ids += self._late(erp, newest)
         source = DocumentSource(erp, self.documents, ids=ids, newest=newest)
-        copy_into(self.session, _STAGED, source, tuple(self.documents.columns))
+        copy_into(self.session, _STAGED, source, tuple(self.documents.columns), secret=())
         return source.trail.records
 
     def _late(self, erp: Erp, newest: int) -> list[int]:
