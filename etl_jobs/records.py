@@ -182,8 +182,11 @@ def held_before(session: Session, name: str) -> Held | None:
 
 
 def rows_of_last_load(session: Session, name: str) -> int | None:
-    """How many rows the last load from the source's beginning read, None where there was none."""
-    statement = "SELECT rows_in FROM etl.load WHERE target = %s AND since IS NULL ORDER BY id DESC LIMIT 1"
+    """How many rows the last load of all that the source has read, None where there was none."""
+    statement = (
+        'SELECT rows_in FROM etl.load WHERE target = %s AND since IS NULL AND "interval" IS NULL'
+        " ORDER BY id DESC LIMIT 1"
+    )
     row = session.execute(statement, [name]).fetchone()
     return int(row[0]) if row else None
 

@@ -211,7 +211,7 @@ class Work:
             parents,
             found=found,
             places=staged.places,
-            rows_before=rows_of_last_load(self.session, self.name),
+            rows_before=None if self.table.interval else rows_of_last_load(self.session, self.name),
         )
         warned += warning_of(self.session, self.table, since=staged.since)
         return replace(staged, warned=tuple(warned)), found

@@ -177,3 +177,12 @@ def test_the_example_of_the_documentation_loads_interval_by_interval_and_every_n
     query(there, "DELETE FROM sale WHERE id = 45; INSERT INTO sale VALUES (91, '2025-04-01', 1)")
     assert project.run("all", env=env).returncode == 0
     assert query(database, DAYS) == [(90, "2025-01-01", "2025-04-01")]
+
+
+def test_the_rows_of_one_interval_are_no_measure_for_those_of_the_whole_table_nor_of_another(load: Load) -> None:
+    source = f'source.query = "SELECT * FROM sale WHERE {BETWEEN}"'
+    load.table("sale", SALE, f'key = ["id"]\nstrategy = "append"\nchecks = [{{ row_change = 0.05 }}]\n{source}')
+
+    spans = ({}, JANUARY, FEBRUARY, {})  # 90 rows, 31, 28, 90
+
+    assert [load.load(0, **span).status for span in spans] == [0, 0, 0, 0]
