@@ -11,8 +11,7 @@ from psycopg import sql
 from etl_jobs.bisecting import first_refused
 from etl_jobs.checksums import checksum
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
-from etl_jobs.names import own
-from etl_jobs.places import Places
+from etl_jobs.places import RECORD_NO, Places
 from etl_jobs.refusals import REFUSED_ROWS, words_of
 from etl_jobs.rules import Rule, check_name, rules_of
 from etl_jobs.tables import Table
@@ -157,16 +156,15 @@ def _changed_by_more(rows: int, before: int | None, *, share: float) -> bool:
 
 def _examples(session: Session, staging: sql.Identifier, table: Table, rule: Rule, places: Places) -> str:
     """The first bad rows with their place in the source: staging lies in the source's order."""
-    number = sql.Identifier(own("record no"))
     shown = [sql.Literal(HIDDEN) if c in table.secret else sql.Identifier("s", c) for c in rule.columns]
     values = sql.SQL("ROW({})::text").format(sql.SQL(", ").join(shown)) if shown else sql.SQL("''")
     statement = sql.SQL("SELECT s.{n}, {} FROM {} {} WHERE {} ORDER BY 1 LIMIT {}").format(
         values,
-        checked(staging, table, sql.SQL("row_number() OVER () AS {}").format(number)),
+        checked(staging, table, sql.SQL("row_number() OVER () AS {}").format(RECORD_NO)),
         rule.join or sql.SQL(""),
         rule.where,
         sql.Literal(_SHOWN),
-        n=number,
+        n=RECORD_NO,
     )
     with session.transaction():
         session.execute("SET LOCAL synchronize_seqscans = off")

@@ -16,6 +16,8 @@ from etl_jobs.staging import copy_into, definitions
 from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session
 
+RECORD_NO = sql.Identifier(own("record no"))  # of rows in the order of the source: their number, from 1
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -70,11 +72,10 @@ def kept_records(
             limit = table.reject_limit
             copy_into(session, again, source, header, skipped=[] if limit else None, limit=limit, secret=table.secret)
             copied = True
-        number = sql.Identifier(own("record no"))
         statement = sql.SQL(
             "SELECT {} FROM (SELECT row_number() OVER () AS {}, * FROM {}) AS r WHERE {} ORDER BY 1 OFFSET {} LIMIT 1"
         )
-        found = session.execute(statement.format(number, number, again, part, sql.Literal(row - 1))).fetchone()
+        found = session.execute(statement.format(RECORD_NO, RECORD_NO, again, part, sql.Literal(row - 1))).fetchone()
         return int(found[0]) if found else None
 
     return kept

@@ -17,7 +17,7 @@ from etl_jobs.complaints import Skipped
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.names import own
 from etl_jobs.owned import REJECTS, is_rejects
-from etl_jobs.places import Places, records_at
+from etl_jobs.places import RECORD_NO, Places, records_at
 from etl_jobs.records import Attempt
 from etl_jobs.rules import ROW_PLACE, Rule, rules_of
 from etl_jobs.sources import Source
@@ -26,7 +26,7 @@ from etl_jobs.sources.framing import LONGEST
 from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session
 
-_NUMBER, _RECORD = sql.Identifier(own("record no")), sql.Identifier(own("whole row"))
+_RECORD = sql.Identifier(own("whole row"))
 _COLUMNS = ", ".join(" ".join((column, *said)) for column, said in REJECTS.items())
 
 
@@ -128,16 +128,18 @@ def _finding(staging: sql.Identifier, table: Table, rules: Sequence[Rule]) -> sq
     reasons = sql.SQL(", ").join(
         sql.SQL("CASE WHEN {} THEN {} END").format(r.surplus or r.where, sql.Literal(r.reason)) for r in rules
     )
-    own = sql.SQL("ctid AS {}, row_number() OVER () AS {}, to_jsonb(own.*) AS {}").format(ROW_PLACE, _NUMBER, _RECORD)
+    numbered = sql.SQL("ctid AS {}, row_number() OVER () AS {}, to_jsonb(own.*) AS {}").format(
+        ROW_PLACE, RECORD_NO, _RECORD
+    )
     return sql.SQL(
         "SELECT * FROM (SELECT s.{}, s.{}, concat_ws('; ', {}) AS reason, s.{} FROM {} {}) AS judged"
         " WHERE reason <> '' ORDER BY 2 LIMIT {}"
     ).format(
         ROW_PLACE,
-        _NUMBER,
+        RECORD_NO,
         reasons,
         _RECORD,
-        checked(staging, table, own),
+        checked(staging, table, numbered),
         sql.SQL(" ").join(r.join for r in rules if r.join is not None),
         sql.Literal(table.reject_limit + 1),
     )

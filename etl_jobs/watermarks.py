@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
+from etl_jobs.checks import HIDDEN
 from etl_jobs.errors import MisconfiguredError
 from etl_jobs.records import watermark_less_lag
 from etl_jobs.refusals import words_of
@@ -39,5 +40,5 @@ def warning_of(session: Session, table: Table, *, since: str | None) -> list[str
     row = session.execute(statement).fetchone()
     if not (row and row[0]):
         return []
-    shown = "***" if table.watermark in table.secret else since
+    shown = HIDDEN if table.watermark in table.secret else since
     return [f"table {table.name!r}: rows are read from {shown} on only, more than a day ahead: {_ANEW}"]
