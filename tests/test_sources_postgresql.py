@@ -343,6 +343,19 @@ def test_an_error_in_the_middle_of_a_query_is_said_as_the_sources(load: Load, th
     assert "division by zero" in ended.stderr
 
 
+def test_an_error_of_a_query_that_may_quote_a_secret_is_told_by_its_code(load: Load, there: str) -> None:
+    columns = {"id": "integer", "iban": "text"}
+    load.table("t", columns, "source.query = \"SELECT 1 AS id, v::int::text AS iban FROM (VALUES ('DE99')) AS x (v)\"")
+    load.table("u", columns, f"secret = ['iban']\n{load.tables[0].splitlines()[-1]}")
+
+    plain, secret = load.load(0), load.load(1)
+
+    assert (plain.status, secret.status) == (78, 78)
+    assert 'invalid input syntax for type integer: "DE99"' in plain.stderr
+    assert "the server refuses it; its words may quote a secret value [22P02]" in secret.stderr
+    assert "DE99" not in secret.stdout + secret.stderr
+
+
 @pytest.mark.parametrize("kind", ["integer", "bigint"])
 def test_an_error_in_the_middle_is_all_that_is_said(load: Load, kind: str) -> None:
     select = "SELECT n AS id, 1 / (n - 90000) AS v FROM generate_series(1, 100000) AS n"

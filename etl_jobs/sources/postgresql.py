@@ -13,7 +13,7 @@ from psycopg import pq, sql
 from psycopg.conninfo import conninfo_to_dict
 
 from etl_jobs.errors import JobError, MisconfiguredError, UnavailableError
-from etl_jobs.refusals import CURES_ITSELF, has_no_entry
+from etl_jobs.refusals import CURES_ITSELF, has_no_entry, words_of
 from etl_jobs.sources.trail import RecordSource
 from etl_jobs.sources.types import check_types
 from etl_jobs.tables import SourceSettings, Table
@@ -124,7 +124,7 @@ class PostgresSource(RecordSource):
             raise self._said(error) from error
 
     def _said(self, error: psycopg.Error) -> JobError:
-        message = self.failed((error.diag.message_primary or str(error)).strip())
+        message = self.failed(words_of(error, secret=bool(self._table.secret)).strip())
         state = error.sqlstate or ""
         if has_no_entry(message, state=state):
             return MisconfiguredError(message, hint="check source.url: database, user and password")
