@@ -14,7 +14,7 @@ from etl_jobs.infer import infer
 from etl_jobs.owned import refuse_others
 from etl_jobs.parents import keys_of
 from etl_jobs.places import Places
-from etl_jobs.records import cached_load, declaration, refuse_full_interval, watermark_less_lag
+from etl_jobs.records import cached_load, declaration, refuse_full_interval
 from etl_jobs.shape import Shape, pinned_columns, shape_of
 from etl_jobs.sources import open_source, types_of
 from etl_jobs.staging import check_header, copy_statement, create_staging
@@ -23,6 +23,7 @@ from etl_jobs.swap import moving, refuse_dependents
 from etl_jobs.tables import Catalogue, Table
 from etl_jobs.target import columns_of, create_target
 from etl_jobs.warehouse import Session
+from etl_jobs.watermarks import beginning
 from etl_jobs.work import Staged, Work
 
 _SWAP = (
@@ -56,7 +57,7 @@ def explain(session: Session, catalogue: Catalogue, table: Table, *, full: bool)
         refuse_dependents(session, work.target)
     cached = _cached(session, work, table) if known else ""
     work = replace(work, full=full or bool(cached))
-    since = watermark_less_lag(session, work.name, shape.table) if known and not cached else None
+    since = beginning(session, work.name, shape.table) if known and not cached else None
     said = [_head(session, work, since=since)]
     if cached and table.interval:
         return f"{said[0]}\n-- Nothing would be done: {cached}."

@@ -130,3 +130,15 @@ def test_a_slice_whose_types_are_still_to_be_found_is_cut_after_that(shop: Shop)
     ended = shop.load(0, "--explain")
 
     assert 'DELETE FROM "shop_staging"."goods" WHERE NOT ((id > 1) IS TRUE);' in ended.stdout
+
+
+def test_a_watermark_without_end_is_refused_as_the_load_does_it(shop: Shop) -> None:
+    shop.table("goods", {"id": "integer", "day": "date"}, 'key = ["id"]\nstrategy = "incremental"\nwatermark = "day"')
+    shop.file("goods.csv", "id,day\n1,2024-01-01\n")
+    assert shop.load().status == 0
+    query(shop.dsn, "UPDATE etl.watermark SET value = 'infinity'")
+    explained, loaded = shop.load(0, "--explain"), shop.load()
+
+    assert (explained.status, loaded.status) == (78, 78)
+    assert "nothing could be newer than the watermark infinity" in explained.stderr
+    assert shop.load(0, "--explain", "--full-refresh").status == 0
