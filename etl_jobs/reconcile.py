@@ -23,13 +23,14 @@ from etl_jobs.warehouse import Session
 class Read:
     """What the last load read from its source: the part it answers for; and what the target held after it.
 
-    `one_interval`: the part was one interval's, of which nobody knows any more which rows they are.
+    `one_interval`: the part was one interval's, of which nobody knows any more which rows they are. `orphans` is None
+    where nobody has counted them in this part.
     """
 
     rows: int
     checksum: int
     held: tuple[int, int]
-    orphans: int
+    orphans: int | None
     fingerprint: str
     since: str | None
     one_interval: bool
@@ -77,7 +78,8 @@ def _differences(session: Session, catalogue: Catalogue, table: Table, read: Rea
         found.append(f"{read.rows:,} rows{which} in the source, {part.rows:,}{current} in the warehouse")
     elif part.checksum != read.checksum:
         found.append("as many rows as in the source, but other values")
-    if not (read.one_interval or _skips_references(catalogue, table)) and sum(part.orphans) != read.orphans:
+    counted = read.orphans is not None and not (read.one_interval or _skips_references(catalogue, table))
+    if counted and sum(part.orphans) != read.orphans:
         found.append(f"{sum(part.orphans):,} rows refer to no parent, {read.orphans:,} when it was loaded")
     if table.strategy in {"snapshot", "replace"}:
         return found, part.rows
@@ -146,7 +148,8 @@ def _reread(session: Session, catalogue: Catalogue, table: Table, read: Read) ->
     session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(again, definitions(columns)))
     copy_into(session, again, source, header, secret=table.secret, part=part_of(table, since=None))
     rows, checksum = whole(session, again, table.columns)
-    return replace(read, rows=rows, checksum=checksum, since=None, one_interval=False)
+    orphans = None if read.one_interval or read.since is not None else read.orphans
+    return replace(read, rows=rows, checksum=checksum, orphans=orphans, since=None, one_interval=False)
 
 
 def _parents(table: Table) -> list[str]:

@@ -50,3 +50,25 @@ def test_a_source_that_is_read_again_may_have_got_a_column(tmp_path: Path, datab
 
     assert ended.status == 65
     assert "| goods | 1 | 1 | the source has changed since it was loaded |" in ended.stdout
+
+
+@pytest.mark.parametrize("part", ["an increment", "an interval"])
+def test_orphans_of_a_part_are_not_compared_with_those_of_a_whole_source(
+    tmp_path: Path, database: str, part: str
+) -> None:
+    shop = Shop(tmp_path, database)
+    interval = {"ETL_INTERVAL_START": "2025-01-01", "ETL_INTERVAL_END": "2025-02-01"} if "interval" in part else {}
+    reference = '{ columns = ["of"], table = "kinds", to = ["id"], orphans = "report" }'
+    shop.table("kinds", {"id": "integer"}, 'key = ["id"]')
+    growing = 'key = ["id"]\nstrategy = "incremental"\nwatermark = "id"'
+    shop.table("goods", {"id": "integer", "of": "integer"}, f"{growing}\nreferences = [{reference}]")
+    shop.file("kinds.csv", "id\n1\n")
+    orphan = shop.file("goods.csv", "id,of\n1,9\n2,1\n")
+    assert [shop.load(0).status, shop.load(1).status] == [0, 0]
+    if interval:
+        orphan.write_text("id,of\n2,1\n")
+    assert shop.load(1, **interval).metrics["orphans"] == 0
+    orphan.write_text("id,of\n1,9\n2,1\n")
+    ended = shop.run("final", "--reread")
+
+    assert "refer to no parent" not in ended.stdout
