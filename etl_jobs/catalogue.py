@@ -207,6 +207,7 @@ class _Reader:
         self.entries.problems.extend(f"{where}: columns: {said}" for said in collisions(found.get("columns", {})))
         found = clipped(found)
         check_interval(self.entries, where, found, common=self.common)
+        interval = interval_of(self.env, found, common=self.common)
         for key in ("required", "key", "secret"):
             found[key] = tuple(found.get(key, ()))
         found["written_where"] = found.get("where", "")
@@ -223,7 +224,7 @@ class _Reader:
         files = found.pop("file", None) or usual_file
         found["files"] = (files,) if isinstance(files, str) else tuple(files)
         usual = {"max_delete": 1.0 if found.get("strategy") == "slice" else 0.5}
-        return Table(**{**usual, **found}, id=place, interval=interval_of(self.env))
+        return Table(**{**usual, **found}, id=place, interval=interval)
 
     def _table_source(self, where: str, entry: object, source: str) -> dict[str, Any]:
         if source not in KINDS:

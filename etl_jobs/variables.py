@@ -58,8 +58,14 @@ def reads_an_interval(value: object) -> bool:
     return isinstance(value, str) and bool(_OF_INTERVALS.search(value))
 
 
-def interval_of(env: Mapping[str, str]) -> str:
-    """The interval that a backfill loads, as a text; empty where there is none."""
+def interval_of(env: Mapping[str, str], entry: Mapping[str, Any], *, common: object) -> str:
+    """The interval that a backfill loads of this table, as a text; empty where there is none, or it loads all of it.
+
+    What goes on from a watermark is of the interval in any case, as it neither uses nor moves it then.
+    """
+    goes_on = entry.get("strategy") in {"incremental", "append"} and entry.get("watermark")
+    if not goes_on and not reads_an_interval([entry.get("source", {}), entry.get("where", ""), common]):
+        return ""
     start, end = env.get("ETL_INTERVAL_START", ""), env.get("ETL_INTERVAL_END", "")
     return f"{start} to {end}" if start or end else ""
 

@@ -186,3 +186,18 @@ def test_the_rows_of_one_interval_are_no_measure_for_those_of_the_whole_table_no
     spans = ({}, JANUARY, FEBRUARY, {})  # 90 rows, 31, 28, 90
 
     assert [load.load(0, **span).status for span in spans] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("strategy", ["snapshot", "replace", "append", 'slice"\nwhere = "id > 0'])
+def test_a_table_that_asks_for_no_interval_is_loaded_and_compared_as_a_whole(
+    load: Load, there: str, strategy: str
+) -> None:
+    load.table("sale", SALE, f'key = ["id"]\nstrategy = "{strategy}"')
+    assert load.load(0, **JANUARY).metrics["rows"] == 90
+    recorded = query(load.dsn, 'SELECT "interval" FROM etl.load')
+    same = load.run("final")
+    query(there, "DELETE FROM sale WHERE id = 5")
+    other = load.run("final --reread")
+
+    assert (recorded, same.status) == ([(None,)], 0)
+    assert other.status == (65 if strategy != "append" else 0), other.stdout
