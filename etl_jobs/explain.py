@@ -81,8 +81,7 @@ def _head(session: Session, work: Work, *, since: str | None) -> str:
 
 
 def _cached(session: Session, work: Work, table: Table) -> str:
-    parents = [open_source(work.catalogue, work.catalogue.named(r.table)).fingerprint() for r in table.references]
-    declared = declaration(table, parents if table.skip_unchanged else [], source=work.catalogue.source)
+    declared = declaration(work.catalogue, table)
     found = cached_load(session, work.name, table, fingerprint=work.source.fingerprint(), declared=declared)
     return found.cached if found else ""
 

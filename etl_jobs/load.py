@@ -74,7 +74,7 @@ def load_table(
             work=work,
             attempt=attempt,
             fingerprint=source.fingerprint(),
-            declared=declaration(table, _parents_fingerprints(catalogue, table), source=catalogue.source),
+            declared=declaration(catalogue, table),
             started=datetime.now(UTC),
         )
         try:
@@ -83,14 +83,6 @@ def load_table(
             raise refused_rows(error, table=table.name, secret=bool(table.secret)) from error
         except psycopg.Error as error:
             raise explained(error, secret=bool(table.secret)) from error
-
-
-def _parents_fingerprints(catalogue: Catalogue, table: Table) -> list[str]:
-    """Of no use, so not asked for, where nothing is ever found unchanged."""
-    if not table.skip_unchanged:
-        return []
-    prints = [open_source(catalogue, catalogue.named(r.table)).fingerprint() for r in table.references]
-    return [known or f"unknown at {time.time_ns()}" for known in prints]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

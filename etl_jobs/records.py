@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
 from dataclasses import dataclass, replace
 from hashlib import md5
 
@@ -11,8 +11,9 @@ from psycopg import sql
 
 from etl_jobs.checks import Found
 from etl_jobs.errors import MisconfiguredError
+from etl_jobs.sources import open_source
 from etl_jobs.staging import identifiers
-from etl_jobs.tables import Catalogue, SourceSettings, Table
+from etl_jobs.tables import Catalogue, Table
 from etl_jobs.warehouse import Session, server_version
 
 RECORDED = {c: c for c in ("inserted", "updated", "deleted", "duplicates", "orphans", "rejected", "warnings")} | {
@@ -129,14 +130,23 @@ def recorded_load(session: Session, name: str, attempt: Attempt, *, fingerprint:
     return Loaded(load=row[0], **dict(zip(RECORDED, row[1:], strict=True)), recorded=True) if row else None
 
 
-def declaration(table: Table, parents: Iterable[str], *, source: SourceSettings) -> str:
+def declaration(catalogue: Catalogue, table: Table) -> str:
     """What decides what a load makes of its source: the catalogue's part, and the parents' fingerprints.
 
     That is the table's and how its source is written, not how it is reached.
     """
+    parents, source = _parents_fingerprints(catalogue, table), catalogue.source
     own = replace(table, fresh_for="", skip_unchanged=False, comment="", id=0)
     dialect = sorted((key, repr(value)) for key, value in source.options.items() if key not in _REACHING)
     return f"{md5(repr((own, dialect)).encode()).hexdigest()} {md5(repr(tuple(parents)).encode()).hexdigest()}"
+
+
+def _parents_fingerprints(catalogue: Catalogue, table: Table) -> list[str]:
+    """Of no use, so not asked for, where nothing is ever found unchanged."""
+    if not table.skip_unchanged:
+        return []
+    prints = [open_source(catalogue, catalogue.named(r.table)).fingerprint() for r in table.references]
+    return [known or f"unknown at {time.time_ns()}" for known in prints]
 
 
 def cached_load(session: Session, name: str, table: Table, *, fingerprint: str, declared: str) -> Loaded | None:

@@ -142,3 +142,24 @@ def test_a_watermark_without_end_is_refused_as_the_load_does_it(shop: Shop) -> N
     assert (explained.status, loaded.status) == (78, 78)
     assert "nothing could be newer than the watermark infinity" in explained.stderr
     assert shop.load(0, "--explain", "--full-refresh").status == 0
+
+
+def test_parents_are_asked_only_where_the_source_may_be_found_unchanged(shop: Shop) -> None:
+    reference = 'references = [{ columns = ["of"], table = "kinds", to = ["id"] }]'
+    shop.table("kinds", {"id": "integer"}, 'key = ["id"]')
+    shop.table("goods", {"id": "integer", "of": "integer"}, f'key = ["id"]\n{reference}')
+    kinds = shop.file("kinds.csv", "id\n1\n")
+    shop.file("goods.csv", "id,of\n1,1\n")
+    assert [shop.load(0).status, shop.load(1).status] == [0, 0]
+    kinds.unlink()
+    without = shop.load(1, "--explain")
+    kinds.write_text("id\n1\n")
+    shop.redeclare(1, "references", "skip_unchanged = true\nreferences")
+    assert shop.load(1).status == 0
+    unchanged = shop.load(1, "--explain")
+    kinds.write_text("id\n1\n2\n")
+    changed = shop.load(1, "--explain")
+
+    assert (without.status, unchanged.status, changed.status) == (0, 0, 0), without.stderr
+    assert "Nothing would be done: the source is unchanged" in unchanged.stdout
+    assert "Nothing would be done" not in changed.stdout
