@@ -61,7 +61,7 @@ source = open_source(catalogue, table)
 target = sql.Identifier("ours")
 with connect() as session:
     create_staging(session, target, table)
-    copy_rows(session, target, source, check_header(source, table))
+    copy_rows(session, target, source, check_header(source, table), secret=table.secret)
 """
 
 
