@@ -30,3 +30,7 @@ class MisconfiguredError(JobError):
     """The catalogue, the environment or the warehouse's tables need a person (EX_CONFIG)."""
 
     exit_status = 78
+
+
+class NotBinaryError(Exception):
+    """A value is not of the type that is wanted; the text leaves it to the server to say so, or to read it."""

@@ -9,7 +9,8 @@ import psycopg
 from psycopg import sql
 
 from etl_jobs.complaints import Skipped
-from etl_jobs.sources import BinarySource, NotBinaryError, Source
+from etl_jobs.errors import NotBinaryError
+from etl_jobs.sources import BinarySource, Source
 from etl_jobs.staging import copy_into, emptied, identifiers, send
 from etl_jobs.target import columns_of
 from etl_jobs.warehouse import Session

@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 from pyarrow import parquet
 
-from etl_jobs.errors import DataRejectedError
-from etl_jobs.sources import NotBinaryError
+from etl_jobs.errors import DataRejectedError, NotBinaryError
 from etl_jobs.sources.arrow_types import sent_as
 from etl_jobs.sources.parquet import ParquetSource
 from etl_jobs.staging import copy_into, send

@@ -55,10 +55,6 @@ class TypedSource(Source, Protocol):
         ...
 
 
-class NotBinaryError(Exception):
-    """A value is not of the type that is wanted; the text leaves it to the server to say so, or to read it."""
-
-
 @runtime_checkable
 class BinarySource(Source, Protocol):
     """A source that speaks PostgreSQL's binary COPY format (chapter "COPY", "Binary Format")."""

@@ -9,13 +9,12 @@ import pyarrow as pa
 from pyarrow import csv, types
 
 from etl_jobs.errors import DataRejectedError
-from etl_jobs.sources.arrow_types import INTERVAL, converted, is_bytes, stored
+from etl_jobs.sources.arrow_types import INTERVAL, WHOLE, converted, is_bytes, is_list, stored
 from etl_jobs.sources.records import array_of, text_of
 from etl_jobs.sources.types import parse
 
 _OPTIONS = csv.WriteOptions(include_header=False, quoting_style="needed")  # all strings are quoted, so no null is empty
 _WRITTEN = {pa.float16(): pa.float32(), pa.string_view(): pa.large_string()}  # what the CSV writer does not know
-_WHOLE = {"smallint", "integer", "bigint"}
 
 
 def rows(columns: Sequence[pa.Array]) -> bytes:
@@ -43,8 +42,7 @@ def as_text(column: pa.Array, declared: str, *, name: str, lossy: bool = False) 
 def _text(column: pa.Array, declared: str, *, lossy: bool) -> pa.Array:
     kind = column.type
     if types.is_nested(kind):
-        is_list = types.is_list(kind) or types.is_large_list(kind)
-        return _each(column, array_of if is_list and declared.rstrip().endswith("]") else text_of)
+        return _each(column, array_of if is_list(kind) and declared.rstrip().endswith("]") else text_of)
     if isinstance(kind, pa.UuidType):
         return _each(column, text_of)
     column = converted(column, stored(kind))
@@ -60,7 +58,7 @@ def _text(column: pa.Array, declared: str, *, lossy: bool) -> pa.Array:
         return converted(column, pa.timestamp("us", zone), lossy=lossy)
     if types.is_time(kind):
         return converted(column, pa.time64("us"), lossy=lossy)
-    if types.is_floating(kind) and parse(declared).name in _WHOLE:
+    if types.is_floating(kind) and parse(declared).name in WHOLE:
         return _whole(column)
     written = _WRITTEN.get(kind)
     return column if written is None else column.cast(written)

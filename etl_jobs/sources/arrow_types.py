@@ -8,7 +8,7 @@ from pyarrow import types
 from etl_jobs.sources.types import parse
 
 INTERVAL = pa.month_day_nano_interval()
-_WHOLE = {"smallint": pa.int16(), "integer": pa.int32(), "bigint": pa.int64()}
+WHOLE = {"smallint": pa.int16(), "integer": pa.int32(), "bigint": pa.int64()}
 _SERVER = {
     pa.int8(): "smallint", pa.uint8(): "smallint", pa.int16(): "smallint", pa.uint16(): "integer",
     pa.int32(): "integer", pa.uint32(): "bigint", pa.int64(): "bigint", pa.uint64(): "numeric(20)",
@@ -23,6 +23,7 @@ _RECEIVED = {
     "boolean": (pa.bool_(), {pa.bool_()}),
     "date": (pa.date32(), {pa.date32(), pa.date64()}),
 }
+_LISTS = (types.is_list, types.is_large_list)
 _CHARACTERS = (types.is_string, types.is_large_string, types.is_string_view)
 _BYTES = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
 _TEXTS = {"text", "character varying", "character"}
@@ -57,9 +58,11 @@ def sent_as(kind: pa.DataType, declared: str) -> pa.DataType | None:
     A single value may not fit (`converted` tells). None where there is no such type: the values go as text. Binary
     data of another type is misread without an error.
     """
-    wanted, is_list = parse(declared), types.is_list(kind) or types.is_large_list(kind)
+    wanted = parse(declared)
     if wanted.array:
-        inner = sent_as(kind.value_type, wanted.name) if is_list and not types.is_nested(kind.value_type) else None
+        inner = (
+            sent_as(kind.value_type, wanted.name) if is_list(kind) and not types.is_nested(kind.value_type) else None
+        )
         return None if inner is None else pa.list_(inner)
     if isinstance(kind, pa.UuidType):
         return pa.binary(16) if wanted.name == "uuid" else None
@@ -69,7 +72,7 @@ def sent_as(kind: pa.DataType, declared: str) -> pa.DataType | None:
         return received if kind in allowed else None
     if wanted.name in _MICROSECONDS:
         return _MICROSECONDS[wanted.name] if server_type(kind) == wanted.name else None
-    if wanted.name in _WHOLE or wanted.name == "numeric":
+    if wanted.name in WHOLE or wanted.name == "numeric":
         return _number(kind, wanted.name)
     if wanted.name in _TEXTS:
         return pa.string() if is_text(kind) else None
@@ -81,8 +84,8 @@ def _number(kind: pa.DataType, name: str) -> pa.DataType | None:
         fits = name == "numeric" and kind.bit_width <= 128 and kind.scale >= 0
         return pa.decimal128(kind.precision, kind.scale) if fits else None
     if types.is_integer(kind):
-        return _WHOLE.get(name, pa.decimal128(20, 0))
-    return _WHOLE.get(name) if kind in _FRACTIONS else None
+        return WHOLE.get(name, pa.decimal128(20, 0))
+    return WHOLE.get(name) if kind in _FRACTIONS else None
 
 
 def converted(column: pa.Array, to: pa.DataType, *, lossy: bool = False) -> pa.Array:
@@ -100,6 +103,10 @@ def stored(kind: pa.DataType) -> pa.DataType:
     if isinstance(kind, pa.BaseExtensionType):
         return stored(kind.storage_type)
     return stored(kind.value_type) if types.is_dictionary(kind) else kind
+
+
+def is_list(kind: pa.DataType) -> bool:
+    return any(check(kind) for check in _LISTS)
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -10,8 +10,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from etl_jobs.errors import DataRejectedError
-from etl_jobs.sources import NotBinaryError
+from etl_jobs.errors import DataRejectedError, NotBinaryError
 from etl_jobs.sources.extras import needed
 from etl_jobs.sources.files import Stream, find_files, fingerprint_of, size_of
 from etl_jobs.sources.records import header
@@ -125,9 +124,9 @@ class ParquetSource:
 
     def _batches(self, path: Path) -> Iterator[list[pa.Array]]:
         """The file's columns, some rows at a time; raises DataRejectedError where it is broken."""
-        fields, done = _fields(path), 0
+        done = 0
         with _opened(path) as file:
-            batches = _batches_of(file)
+            fields, batches = _fields_of(file), _batches_of(file)
             while True:
                 try:
                     batch = next(batches, None)
@@ -165,13 +164,17 @@ def _rows_at_once(seen: parquet.FileMetaData) -> int:
 
 
 def _fields(path: Path) -> list[pa.Field]:
-    """The file's columns; an INTERVAL, which Arrow takes for any twelve bytes, as what it is."""
     with _opened(path) as file:
-        leaves = {file.schema.column(n).path: file.schema.column(n) for n in range(len(file.schema))}
-        return [
-            field.with_type(INTERVAL) if getattr(leaves.get(field.name), "converted_type", "") == "INTERVAL" else field
-            for field in file.schema_arrow
-        ]
+        return _fields_of(file)
+
+
+def _fields_of(file: parquet.ParquetFile) -> list[pa.Field]:
+    """The file's columns; an INTERVAL, which Arrow takes for any twelve bytes, as what it is."""
+    leaves = {file.schema.column(n).path: file.schema.column(n) for n in range(len(file.schema))}
+    return [
+        field.with_type(INTERVAL) if getattr(leaves.get(field.name), "converted_type", "") == "INTERVAL" else field
+        for field in file.schema_arrow
+    ]
 
 
 def _meant(column: pa.Array, kind: pa.DataType) -> pa.Array:
