@@ -6,12 +6,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from etl_runner.model import Job, Plan
-from etl_runner.pipeline.pipeline import INTERVAL, Pipeline
+from etl_runner.model import INTERVAL, Job, Plan
+
+if TYPE_CHECKING:  # the ledger asks for the interval of a job, and has no use for the pipeline's reader
+    from etl_runner.pipeline import Pipeline
 
 LAST_DAY = date(9998, 12, 31)
 MOST = 1_000_000

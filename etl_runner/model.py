@@ -9,6 +9,7 @@ from msgspec import Struct
 
 Metric = str | int | float | bool | None
 LOG_LIMIT = 100_000_000
+INTERVAL = ("interval_start", "interval_end")  # parameters of a backfill; in capitals, after ETL_, variables
 
 
 class Outcome(StrEnum):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from etl_runner.model import INTERVAL
 from etl_runner.pipeline.file import File, JobTable
 from etl_runner.pipeline.matrix import RunCommand
-from etl_runner.pipeline.pipeline import INTERVAL, Environment, Texts, texts
+from etl_runner.pipeline.pipeline import Environment, Texts, texts
 from etl_runner.pipeline.positions import Path
 from etl_runner.pipeline.source import Source
 from etl_runner.pipeline.text import (

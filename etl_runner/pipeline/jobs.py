@@ -7,7 +7,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from etl_runner.model import Copy, Expansion, Output
+from etl_runner.model import INTERVAL, Copy, Expansion, Output
 from etl_runner.pipeline.file import NAME, WORD, File, JobTable, Limits, MatrixSource
 from etl_runner.pipeline.job_texts import Surroundings, TextReader, places_of
 from etl_runner.pipeline.matrix import (
@@ -19,7 +19,7 @@ from etl_runner.pipeline.matrix import (
     combinations,
     matrix_values,
 )
-from etl_runner.pipeline.pipeline import INTERVAL, Template, words_of
+from etl_runner.pipeline.pipeline import Template, words_of
 from etl_runner.pipeline.positions import Path
 from etl_runner.pipeline.source import Source
 from etl_runner.pipeline.words import did_you_mean

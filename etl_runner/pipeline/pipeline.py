@@ -21,7 +21,6 @@ from etl_runner.pipeline.words import did_you_mean
 SHELL = ("/bin/sh", "-c")
 DEFAULT_WORKERS = 4
 DEFAULT_GRACE = 5.0
-INTERVAL = ("interval_start", "interval_end")  # parameters of a backfill; in capitals, after ETL_, variables
 
 
 class Texts(Struct, frozen=True, kw_only=True):
