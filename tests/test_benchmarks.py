@@ -15,7 +15,7 @@ from benchmarks.__main__ import BENCHES, LOADS, LONG, table
 from benchmarks.commands import ROOT, environment, peer
 from benchmarks.measure import BenchmarkError, Rounds, Row, Spent, piped, run, stopped_with_us
 from benchmarks.shape import CLEANUP, FINAL, PRE, TABLE, TABLES, best_makespan, simple_bound
-from tests.support.servers import entered_by_all
+from tests.support.folders import entered_by_all
 
 WHATS = {
     "copy": [

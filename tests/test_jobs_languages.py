@@ -14,8 +14,9 @@ import psycopg
 import pytest
 
 from etl_jobs.complaints import Skipped, UnclearError, noting, place_in
+from tests.support.folders import entered_by_all
 from tests.support.jobs import Shop, query
-from tests.support.servers import database, entered_by_all, warehouse
+from tests.support.servers import database, warehouse
 
 _SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
 _WORDS = Path("/usr/share/locale")

@@ -20,8 +20,8 @@ import pytest
 from etl_runner.paths import Home
 from etl_runner.postgres import EmbeddedPostgres
 from tests.support import lahman
+from tests.support.folders import entered_by_all
 from tests.support.lahman import EDITIONS, TABLES, Changes, Content, Truth
-from tests.support.servers import entered_by_all
 
 FOLDER = lahman.lahman_folder()
 EXAMPLE = Path(__file__).parents[1] / "examples" / "lahman"

@@ -5,7 +5,6 @@ A real writer is traced; then its writes are done again on a disk that forgets (
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pytest
@@ -22,6 +20,7 @@ import pytest
 from etl_runner.ledger import Ledger, LedgerReader
 from tests.powercut.disk import LOSSES, Disk
 from tests.powercut.tracer import Said, Step, Synced, trace
+from tests.support.folders import entered_by_all
 from tests.support.ledgers import ROOT, plan
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ptrace and its calls are Linux's")
@@ -42,11 +41,11 @@ class Traced(NamedTuple):
 @pytest.fixture(scope="module")
 def traced() -> Iterator[Traced]:
     """The work of a writer; in memory where that is possible."""
-    with TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
-        ledger = Path(folder, "home", ".etl", "ledger.db")
+    with entered_by_all() as folder:
+        ledger = folder / "home" / ".etl" / "ledger.db"
         ledger.parent.parent.mkdir()
         command = [sys.executable, "-m", "tests.powercut.writer", str(ledger)]
-        steps = trace(command, Path(folder), cwd=ROOT, stdout=subprocess.DEVNULL)
+        steps = trace(command, folder, cwd=ROOT, stdout=subprocess.DEVNULL)
         files = {path: path.read_bytes() for path in ledger.parent.iterdir() if path.name in FILES}
         yield Traced(ledger, steps, files)
 

@@ -6,10 +6,6 @@ Import the fixtures, with those they need, where they are used: `from tests.supp
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -21,6 +17,7 @@ import pytest
 from etl_runner.postgres import EmbeddedPostgres
 from etl_runner.postgres.locks import is_free
 from etl_runner.postgres.place import find
+from tests.support.folders import entered_by_all
 
 
 def is_running(folder: Path) -> bool:
@@ -47,40 +44,6 @@ class Warehouse:
         finally:
             with psycopg.connect(self.url, autocommit=True) as connection:
                 connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-@contextmanager
-def entered_by_all() -> Iterator[Path]:
-    """A temporary folder any account may enter: pytest's own belong to root alone, where we are root.
-
-    In memory if there is plenty: making a cluster waits for a disk longer than for anything else.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="etl-test-", dir="/dev/shm" if _roomy() else "/tmp")).resolve()
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        _remove(folder)
-
-
-def _remove(folder: Path, *, seconds: float = 20.0) -> None:
-    """Remove a folder where a server that was told to stop may still be writing."""
-    limit = time.monotonic() + seconds
-    while True:
-        try:
-            shutil.rmtree(folder)
-            return
-        except OSError:
-            if time.monotonic() > limit:
-                raise
-        time.sleep(0.05)
-
-
-def _roomy() -> bool:
-    try:
-        return os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 4 << 30
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="session")
