@@ -22,8 +22,10 @@ settings.register_profile("default", max_examples=300, deadline=None, suppress_h
 settings.register_profile("ci", max_examples=1500, deadline=None, print_blob=True, suppress_health_check=_SLOW_MACHINES)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started by a shell's `&`: what tests start would ignore it too
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Started by a shell's `&` or by `nohup`: what tests start would ignore these, too.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)
