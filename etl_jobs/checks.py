@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
@@ -13,9 +12,7 @@ from etl_jobs.checksums import checksum
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.places import RECORD_NO, Places
 from etl_jobs.refusals import REFUSED_ROWS, words_of
-from etl_jobs.rules import Rule, check_name, rules_of
-from etl_jobs.tables import Table
-from etl_jobs.warehouse import Session
+from etl_jobs.rules import Lot, Rule, check_name, rules_of
 
 _SHOWN = 3
 HIDDEN = "***"
@@ -36,26 +33,19 @@ class Found:
     counts: tuple[int, ...]
 
 
-def count_problems(
-    session: Session,
-    staging: sql.Composable,
-    table: Table,
-    parents: Sequence[sql.Composable],
-    *,
-    places: Places | None = None,
-) -> Found:
+def count_problems(lot: Lot, *, places: Places | None = None) -> Found:
     """Count rows and everything the rules of the table ask for in one statement.
 
-    `parents` are the relations with the parents' keys, in the order of `table.references`. Raises MisconfiguredError
-    where a check cannot be asked at all, DataRejectedError where it cannot be asked of a row, which `places` names.
+    Raises MisconfiguredError where a check cannot be asked at all, DataRejectedError where it cannot be asked of a row,
+    which `places` names.
     """
-    rules = rules_of(table, staging, parents)
+    table = lot.table
     try:
-        row = session.execute(_counting(staging, table, rules)).fetchone()
+        row = lot.session.execute(_counting(lot)).fetchone()
     except (psycopg.ProgrammingError, psycopg.DataError) as error:
         if places is not None:
-            _refuse_checks(session, staging, table, parents)
-            _refuse_row(session, staging, table, places)
+            _refuse_checks(lot)
+            _refuse_row(lot, places)
         kind = DataRejectedError if isinstance(error, REFUSED_ROWS) else MisconfiguredError
         said = words_of(error, secret=bool(table.secret))
         raise kind(f"table {table.name!r}: {said}", hint="see the table's checks in the catalogue") from error
@@ -73,66 +63,57 @@ def count_problems(
     )
 
 
-def _refuse_checks(session: Session, staging: sql.Composable, table: Table, parents: Sequence[sql.Composable]) -> None:
+def _refuse_checks(lot: Lot) -> None:
     """Raise MisconfiguredError where the checks cannot even be asked of no rows. So no value can be in what is said."""
-    nothing = sql.SQL("(SELECT * FROM {} AS s LIMIT 0)").format(staging)
+    nothing = sql.SQL("(SELECT * FROM {} AS s LIMIT 0)").format(lot.staging)
     try:
-        session.execute(_counting(nothing, table, rules_of(table, nothing, parents)))
+        lot.session.execute(_counting(replace(lot, staging=nothing)))
     except psycopg.errors.UndefinedFunction as error:
         raise MisconfiguredError(
-            f"table {table.name!r}: {error.diag.message_primary}",
+            f"table {lot.table.name!r}: {error.diag.message_primary}",
             hint="columns that refer to each other need comparable types, and every type must have equality",
         ) from error
     except (psycopg.ProgrammingError, psycopg.DataError) as error:
         raise MisconfiguredError(
-            f"table {table.name!r}: {error.diag.message_primary}", hint="see the table's checks in the catalogue"
+            f"table {lot.table.name!r}: {error.diag.message_primary}", hint="see the table's checks in the catalogue"
         ) from error
 
 
-def _refuse_row(session: Session, staging: sql.Composable, table: Table, places: Places) -> None:
+def _refuse_row(lot: Lot, places: Places) -> None:
     """Raise DataRejectedError for the first row of which an SQL check cannot be asked."""
-    for check in table.checks:
-        if check.sql and (found := first_refused(session, staging, check.sql)):
+    for check in lot.table.checks:
+        if check.sql and (found := first_refused(lot.session, lot.staging, check.sql)):
             number, error = found
-            said = words_of(error, secret=bool(table.secret))
+            said = words_of(error, secret=bool(lot.table.secret))
             raise DataRejectedError(
                 f"{places.of(number)}: check {check.title!r} cannot be asked: {said}",
                 hint="the table is as it was; the check has to be a condition that every row can be asked about",
             ) from error
 
 
-def _counting(staging: sql.Composable, table: Table, rules: Sequence[Rule]) -> sql.Composed:
+def _counting(lot: Lot) -> sql.Composed:
     """Rows, checksum, greatest watermark, then what each rule counts."""
+    table, rules = lot.table, rules_of(lot)
     greatest = sql.SQL("max({})").format(sql.Identifier("s", table.watermark)) if table.watermark else sql.SQL("NULL")
     counts = [sql.SQL("count(*)"), checksum(table.columns), greatest + sql.SQL("::text"), *(r.count for r in rules)]
     joins = [r.join for r in rules if r.join is not None]
-    return sql.SQL("SELECT {} FROM {} {}").format(
-        sql.SQL(", ").join(counts), checked(staging, table), sql.SQL(" ").join(joins)
-    )
+    return sql.SQL("SELECT {} FROM {} {}").format(sql.SQL(", ").join(counts), checked(lot), sql.SQL(" ").join(joins))
 
 
-def checked(staging: sql.Composable, table: Table, *more: sql.Composable) -> sql.Composed:
+def checked(lot: Lot, *more: sql.Composable) -> sql.Composed:
     """Staging as `s`, with `more` columns and one for every SQL check: whether the row fails it."""
-    checks = [(check_name(n), sql.SQL(c.sql)) for n, c in enumerate(table.checks) if c.sql]
+    checks = [(check_name(n), sql.SQL(c.sql)) for n, c in enumerate(lot.table.checks) if c.sql]
     named = [sql.SQL("(({}) IS FALSE) AS {}").format(expression, name) for name, expression in checks]
     columns: list[sql.Composable] = [*more, *named, sql.SQL("*")]
-    return sql.SQL("(SELECT {} FROM {} AS own) AS s").format(sql.SQL(", ").join(columns), staging)
+    return sql.SQL("(SELECT {} FROM {} AS own) AS s").format(sql.SQL(", ").join(columns), lot.staging)
 
 
-def judge(
-    session: Session,
-    staging: sql.Identifier,
-    table: Table,
-    parents: Sequence[sql.Composable],
-    *,
-    found: Found,
-    places: Places,
-    rows_before: int | None,
-) -> list[str]:
+def judge(lot: Lot, found: Found, *, places: Places, rows_before: int | None) -> list[str]:
     """Raise one DataRejectedError that lists every failed check with its first rows; return what is only a warning.
 
     `rows_before` is how many rows the last load read.
     """
+    table = lot.table
     said: dict[str, list[str]] = {"fail": [], "warn": [], "count": []}
     if found.rows < table.min_rows:
         said["fail"].append(f"{found.rows} rows, expected at least {table.min_rows} (min_rows)")
@@ -140,9 +121,9 @@ def judge(
         if check.row_change is not None and _changed_by_more(found.rows, rows_before, share=check.row_change):
             limit = f"row_change = {check.row_change:g} allows"
             said[check.severity].append(f"{found.rows} rows, {rows_before} in the last load, more change than {limit}")
-    for rule, count in zip(rules_of(table, staging, parents), found.counts, strict=True):
+    for rule, count in zip(rules_of(lot), found.counts, strict=True):
         if count and rule.severity != "count":
-            shown = _examples(session, staging, table, rule, places)
+            shown = _examples(lot, rule, places)
             said[rule.severity].append(rule.said(count) + (f": {shown}" if shown else ""))
     if said["fail"]:
         raise DataRejectedError("\n".join(f"{places.name}: {s}" for s in said["fail"]), hint="the table is as it was")
@@ -154,19 +135,19 @@ def _changed_by_more(rows: int, before: int | None, *, share: float) -> bool:
     return before is not None and before > 0 and abs(rows - before) > share * before
 
 
-def _examples(session: Session, staging: sql.Identifier, table: Table, rule: Rule, places: Places) -> str:
+def _examples(lot: Lot, rule: Rule, places: Places) -> str:
     """The first bad rows with their place in the source: staging lies in the source's order."""
-    shown = [sql.Literal(HIDDEN) if c in table.secret else sql.Identifier("s", c) for c in rule.columns]
+    shown = [sql.Literal(HIDDEN) if c in lot.table.secret else sql.Identifier("s", c) for c in rule.columns]
     values = sql.SQL("ROW({})::text").format(sql.SQL(", ").join(shown)) if shown else sql.SQL("''")
     statement = sql.SQL("SELECT s.{n}, {} FROM {} {} WHERE {} ORDER BY 1 LIMIT {}").format(
         values,
-        checked(staging, table, sql.SQL("row_number() OVER () AS {}").format(RECORD_NO)),
+        checked(lot, sql.SQL("row_number() OVER () AS {}").format(RECORD_NO)),
         rule.join or sql.SQL(""),
         rule.where,
         sql.Literal(_SHOWN),
         n=RECORD_NO,
     )
-    with session.transaction():
-        session.execute("SET LOCAL synchronize_seqscans = off")
-        rows = session.execute(statement).fetchall()
+    with lot.session.transaction():
+        lot.session.execute("SET LOCAL synchronize_seqscans = off")
+        rows = lot.session.execute(statement).fetchall()
     return "; ".join(f"{places.of(n)}{' ' + text if text else ''}" for n, text in rows)

@@ -15,6 +15,7 @@ from etl_jobs.owned import refuse_others
 from etl_jobs.parents import keys_of
 from etl_jobs.places import Places
 from etl_jobs.records import cached_load, declaration, refuse_full_interval
+from etl_jobs.rules import Lot
 from etl_jobs.shape import Shape, pinned_columns, shape_of
 from etl_jobs.sources import open_source, types_of
 from etl_jobs.staging import check_header, copy_statement, create_staging
@@ -117,7 +118,7 @@ def _checks(work: Work, part: sql.Composable | None) -> list[str]:
         if keys != work.staging:
             script.say(f"the keys of {name} are read from its source")
     parents = [held[r.table] for r in work.table.references]
-    count_problems(script.session, work.staging, work.table, parents)
+    count_problems(Lot(session=script.session, table=work.table, staging=work.staging, parents=parents))
     return script.lines
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from psycopg import sql
 
-from etl_jobs.checks import count_problems
 from etl_jobs.complaints import Skipped
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError
 from etl_jobs.infer import cast, infer
 from etl_jobs.names import derived
 from etl_jobs.places import Places
-from etl_jobs.rejects import move_bad_rows
+from etl_jobs.rejects import sort_out
+from etl_jobs.rules import Lot
 from etl_jobs.shape import shape_of
 from etl_jobs.sources import Source, open_source, types_of
 from etl_jobs.staging import check_header, copy_into, definitions, identifiers
@@ -91,13 +91,8 @@ def _copy_accepted(
     types = infer(session, keys, shape.unknown)
     cast(session, keys, types)
     typed = replace(shape.table, columns=shape.table.columns | types)
-    places, rejected = Places(source, unread=tuple(s.number for s in skipped if s.number)), len(skipped)
-    while True:  # a row taken out may have been the first of its key
-        found = count_problems(session, keys, typed, [], places=places)
-        moved, places = move_bad_rows(session, keys, typed, [], found=found, places=places, already=rejected)
-        rejected += len(moved)
-        if not moved:
-            return
+    places = Places(source, unread=tuple(s.number for s in skipped if s.number))
+    sort_out(Lot(session=session, table=typed, staging=keys, parents=()), places=places, already=len(skipped))
 
 
 def _undeclared(error: DataRejectedError, child: Table, parent: Table, kinds: Mapping[str, str]) -> JobError:

@@ -10,6 +10,7 @@ from etl_jobs.checks import Found, count_problems
 from etl_jobs.checksums import whole
 from etl_jobs.owned import exists
 from etl_jobs.records import is_fresh, target_name
+from etl_jobs.rules import Lot
 from etl_jobs.shape import pinned_columns
 from etl_jobs.sources import open_source
 from etl_jobs.staging import check_header, copy_into, definitions
@@ -128,7 +129,7 @@ def _held_part(session: Session, catalogue: Catalogue, table: Table, *, since: s
         )
         for r in table.references
     ]
-    return count_problems(session, held, replace(table, checks=()), parents)
+    return count_problems(Lot(session=session, table=replace(table, checks=()), staging=held, parents=parents))
 
 
 def _current(table: Table) -> sql.SQL:

@@ -12,14 +12,14 @@ from typing import Any
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from etl_jobs.checks import HIDDEN, Found, checked
+from etl_jobs.checks import HIDDEN, Found, checked, count_problems
 from etl_jobs.complaints import Skipped
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.names import own
 from etl_jobs.owned import REJECTS, is_rejects
 from etl_jobs.places import RECORD_NO, Places, records_at
 from etl_jobs.records import Attempt
-from etl_jobs.rules import ROW_PLACE, Rule, rules_of
+from etl_jobs.rules import ROW_PLACE, Lot, Rule, rules_of
 from etl_jobs.sources import Source
 from etl_jobs.sources.encodings import python_name
 from etl_jobs.sources.framing import LONGEST
@@ -91,39 +91,45 @@ def _dialect(source: Source) -> dict[str, Any]:
     }
 
 
-def move_bad_rows(
-    session: Session,
-    staging: sql.Identifier,
-    table: Table,
-    parents: Sequence[sql.Composable],
-    *,
-    found: Found,
-    places: Places,
-    already: int,
-) -> tuple[list[Rejected], Places]:
-    """Take rows that fail a rule, as was `found`, out of staging; `already` counts towards the limit.
+def sort_out(lot: Lot, *, places: Places, already: int) -> tuple[Found, list[Rejected], Places]:
+    """Count what is wrong with the rows, and take those that fail a rule out of staging if the table rejects rows.
 
-    A row repeats another one only if nothing else is wrong with that: so who finds rows here counts and asks again.
-    Returns them, none where none fails, and where the rows that are left stand.
+    Returns what is left there, the rejected rows, and where the rows that are left stand. Asks again for as long as
+    there are any: a row taken out may have been another one's parent, or the one that it repeats. Those rejected
+    `already` count towards the limit; raises DataRejectedError where there are more, and what `count_problems` raises.
     """
-    counted = zip(rules_of(table, staging, parents), found.counts, strict=True)
+    rejected: list[Rejected] = []
+    while True:
+        found = count_problems(lot, places=places)
+        rules = _failing(lot, found) if lot.table.reject_limit else []
+        moved, places = _moved(lot, rules, places, already=already + len(rejected)) if rules else ([], places)
+        if not moved:
+            return found, rejected, places
+        rejected += moved
+
+
+def _failing(lot: Lot, found: Found) -> list[Rule]:
+    """The rules that rows fail, as was `found`. A row repeats another one only if nothing else is wrong with that."""
+    counted = zip(rules_of(lot), found.counts, strict=True)
     failing = [rule for rule, count in counted if count and rule.severity == "fail" and rule.of_rows]
-    rules = [rule for rule in failing if rule.surplus is None] or failing[:1]
-    if not rules:
-        return [], places
-    with session.transaction():
-        session.execute("SET LOCAL synchronize_seqscans = off")
-        rows = session.execute(_finding(staging, table, rules)).fetchall()
-        _refuse_too_many(table, already + len(rows), [f"{places.of(n)}: {reason}" for _, n, reason, _ in rows[:3]])
-        _take_out(session, staging, [place for place, *_ in rows])
+    return [rule for rule in failing if rule.surplus is None] or failing[:1]
+
+
+def _moved(lot: Lot, rules: Sequence[Rule], places: Places, *, already: int) -> tuple[list[Rejected], Places]:
+    """Take the rows that fail one of the rules out of staging."""
+    with lot.session.transaction():
+        lot.session.execute("SET LOCAL synchronize_seqscans = off")
+        rows = lot.session.execute(_finding(lot, rules)).fetchall()
+        _refuse_too_many(lot.table, already + len(rows), [f"{places.of(n)}: {reason}" for _, n, reason, _ in rows[:3]])
+        _take_out(lot, [place for place, *_ in rows])
     rejected = [
-        Rejected(place=places.of(number), reason=reason, record=_masked(record, table))
+        Rejected(place=places.of(number), reason=reason, record=_masked(record, lot.table))
         for _, number, reason, record in rows
     ]
     return rejected, places.without(number for _, number, *_ in rows)
 
 
-def _finding(staging: sql.Identifier, table: Table, rules: Sequence[Rule]) -> sql.Composed:
+def _finding(lot: Lot, rules: Sequence[Rule]) -> sql.Composed:
     """A query for the rows that fail a rule: where they lie, their numbers, why, the row; one more than is allowed."""
     reasons = sql.SQL(", ").join(
         sql.SQL("CASE WHEN {} THEN {} END").format(r.surplus or r.where, sql.Literal(r.reason)) for r in rules
@@ -139,15 +145,15 @@ def _finding(staging: sql.Identifier, table: Table, rules: Sequence[Rule]) -> sq
         RECORD_NO,
         reasons,
         _RECORD,
-        checked(staging, table, numbered),
+        checked(lot, numbered),
         sql.SQL(" ").join(r.join for r in rules if r.join is not None),
-        sql.Literal(table.reject_limit + 1),
+        sql.Literal(lot.table.reject_limit + 1),
     )
 
 
-def _take_out(session: Session, staging: sql.Identifier, places: Sequence[str]) -> None:
+def _take_out(lot: Lot, places: Sequence[str]) -> None:
     delete = sql.SQL("DELETE FROM {} WHERE ctid = ANY({}::tid[])")
-    session.execute(delete.format(staging, sql.Literal(list(places))))
+    lot.session.execute(delete.format(lot.staging, sql.Literal(list(places))))
 
 
 def keep_rejected(

@@ -11,6 +11,7 @@ from etl_jobs.names import own
 from etl_jobs.sources.types import parse
 from etl_jobs.staging import identifiers
 from etl_jobs.tables import Check, Reference, Table
+from etl_jobs.warehouse import Session
 
 _COUNT_GROUPED = (
     "(SELECT coalesce(sum(n - 1), 0)::bigint FROM"
@@ -25,6 +26,19 @@ _NUMBERS = dict.fromkeys(("numeric", "real", "double precision"), ("NaN", "Infin
 _TIMES = dict.fromkeys(("date", "timestamp without time zone", "timestamp with time zone"), ("infinity",))
 _ENDLESS = _NUMBERS | _TIMES
 ROW_PLACE = sql.Identifier(own("row place"))  # of `s`, where rows are to be rejected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lot:
+    """Rows of a table, taken or refused together: the relation where they lie, and what they are asked about.
+
+    `parents` are the relations with the parents' keys, in the order of `table.references`.
+    """
+
+    session: Session
+    table: Table
+    staging: sql.Composable
+    parents: Sequence[sql.Composable]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +61,13 @@ class Rule:
     of_rows: bool = True
 
 
-def rules_of(table: Table, staging: sql.Composable, parents: Sequence[sql.Composable]) -> list[Rule]:
+def rules_of(lot: Lot) -> list[Rule]:
     """The columns that take no nulls, the key where there is one, the references, the checks, the watermark."""
+    table, staging = lot.table, lot.staging
     rules = [_not_null(c, Check(column=c), ", but it is required") for c in table.never_null]
     if table.key:
         rules.append(_unique(staging, table, table.key, "key", severity="fail" if table.identity else "count"))
-    pairs = enumerate(zip(table.references, parents, strict=True))
+    pairs = enumerate(zip(table.references, lot.parents, strict=True))
     rules += [_reference(reference, parent, f"parent {n}") for n, (reference, parent) in pairs]
     rules += [_check(staging, table, check, n) for n, check in enumerate(table.checks) if check.row_change is None]
     return rules + (_of_watermark(table) if table.goes_on else [])

@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.errors import NumericValueOutOfRange
 
 from etl_jobs.changes import Change
-from etl_jobs.checks import Found, count_problems, judge
+from etl_jobs.checks import Found, judge
 from etl_jobs.checksums import refuse_incomparable
 from etl_jobs.complaints import Skipped
 from etl_jobs.declared_checks import refuse_unfit
@@ -22,7 +22,8 @@ from etl_jobs.parents import parents_keys
 from etl_jobs.places import Places, kept_records
 from etl_jobs.records import rows_of_last_load, target_name
 from etl_jobs.refusals import words_of
-from etl_jobs.rejects import Rejected, move_bad_rows, unreadable
+from etl_jobs.rejects import Rejected, sort_out, unreadable
+from etl_jobs.rules import Lot
 from etl_jobs.shape import Shape, refuse_text_watermark
 from etl_jobs.sources import Source
 from etl_jobs.sources.types import wider
@@ -189,32 +190,13 @@ class Work:
     def check(self, staged: Staged) -> tuple[Staged, Found]:
         """Raise what is wrong with the rows, or take them out where the catalogue allows it."""
         parents = parents_keys(self.session, self.catalogue, self.table, self.staging, whole=staged.part is None)
-        found = count_problems(self.session, self.staging, self.table, parents, places=staged.places)
-        while self.table.reject_limit:  # a row taken out may have been another one's parent
-            moved, places = move_bad_rows(
-                self.session,
-                self.staging,
-                self.table,
-                parents,
-                found=found,
-                places=staged.places,
-                already=len(staged.rejected),
-            )
-            if not moved:
-                break
-            staged = replace(staged, rejected=(*staged.rejected, *moved), places=places)
-            found = count_problems(self.session, self.staging, self.table, parents, places=staged.places)
-        warned = judge(
-            self.session,
-            self.staging,
-            self.table,
-            parents,
-            found=found,
-            places=staged.places,
-            rows_before=None if self.table.interval else rows_of_last_load(self.session, self.name),
-        )
+        lot = Lot(session=self.session, table=self.table, staging=self.staging, parents=parents)
+        found, rejected, places = sort_out(lot, places=staged.places, already=len(staged.rejected))
+        before = None if self.table.interval else rows_of_last_load(self.session, self.name)
+        warned = judge(lot, found, places=places, rows_before=before)
         warned += warning_of(self.session, self.table, since=staged.since)
-        return replace(staged, warned=tuple(warned)), found
+        rejected = [*staged.rejected, *rejected]
+        return replace(staged, rejected=tuple(rejected), places=places, warned=tuple(warned)), found
 
     def step(self, staged: Staged, found: Found) -> Step:
         """What is left to be done, in one transaction."""
