@@ -53,6 +53,7 @@ from etl_jobs.catalogue import read_catalogue
 from etl_jobs.sources import open_source
 from etl_jobs.staging import check_header, create_staging
 from etl_jobs.warehouse import connect
+from etl_jobs.copying import Copy
 from etl_jobs.transfer import copy_rows
 
 catalogue = read_catalogue(Path(sys.argv[1]))
@@ -61,7 +62,8 @@ source = open_source(catalogue, table)
 target = sql.Identifier("ours")
 with connect() as session:
     create_staging(session, target, table)
-    copy_rows(session, target, source, check_header(source, table), secret=table.secret)
+    columns = check_header(source, table)
+    copy_rows(Copy(session=session, target=target, source=source, columns=columns, secret=table.secret))
 """
 
 

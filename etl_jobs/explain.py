@@ -10,6 +10,7 @@ from typing import Any, cast
 from psycopg import sql
 
 from etl_jobs.checks import Found, count_problems
+from etl_jobs.copying import text_statement
 from etl_jobs.infer import infer
 from etl_jobs.owned import refuse_others
 from etl_jobs.parents import keys_of
@@ -18,7 +19,7 @@ from etl_jobs.records import cached_load, declaration, refuse_full_interval
 from etl_jobs.rules import Lot
 from etl_jobs.shape import Shape, pinned_columns, shape_of
 from etl_jobs.sources import open_source, types_of
-from etl_jobs.staging import check_header, copy_statement, create_staging
+from etl_jobs.staging import check_header, create_staging
 from etl_jobs.strategies import change_target, part_of
 from etl_jobs.swap import moving, refuse_dependents
 from etl_jobs.tables import Catalogue, Table
@@ -90,18 +91,7 @@ def _cached(session: Session, work: Work, table: Table) -> str:
 def _staging(work: Work, shape: Shape, header: tuple[str, ...], part: sql.Composable | None) -> list[str]:
     script = _Script(work.session)
     create_staging(script.session, work.staging, work.table, first=work.held, logged=work.beside)
-    script.execute(
-        copy_statement(
-            work.session,
-            work.staging,
-            work.source,
-            header,
-            part=None if shape.unknown else part,
-            freeze=work.beside,
-            skips=bool(work.table.reject_limit),
-            limit=work.table.reject_limit,
-        )
-    )
+    script.execute(text_statement(work.copy(header, None if shape.unknown else part)))
     if shape.unknown:
         script.say(f"the types of {', '.join(shape.unknown)} are found in all their values")
         infer(script.session, work.staging, shape.unknown)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from psycopg import sql
 
 from etl_jobs.complaints import Skipped
+from etl_jobs.copying import Copy, copy_text
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError
 from etl_jobs.infer import cast, infer
 from etl_jobs.names import derived
@@ -16,7 +17,7 @@ from etl_jobs.rejects import sort_out
 from etl_jobs.rules import Lot
 from etl_jobs.shape import shape_of
 from etl_jobs.sources import Source, open_source, types_of
-from etl_jobs.staging import check_header, copy_into, definitions, identifiers
+from etl_jobs.staging import check_header, definitions, identifiers
 from etl_jobs.tables import Catalogue, Table
 from etl_jobs.target import columns_of
 from etl_jobs.warehouse import Session
@@ -69,15 +70,14 @@ def _copy_keys(session: Session, catalogue: Catalogue, child: Table, parent: Tab
 
 def _copy(
     session: Session, parent: Table, source: Source, header: tuple[str, ...], kinds: Mapping[str, str]
-) -> list[Skipped]:
+) -> tuple[Skipped, ...]:
     """All of the source; columns without one of the `kinds` become text. Returns what could not be read."""
-    keys, limit = keys_of(parent.name), parent.reject_limit
-    skipped: list[Skipped] = []
+    keys, secret, limit = keys_of(parent.name), parent.secret, parent.reject_limit
     session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(keys))
     columns = definitions({c: kinds.get(c, "text") for c in header})
     session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(keys, columns))
-    copy_into(session, keys, source, header, skipped=skipped if limit else None, limit=limit, secret=parent.secret)
-    return skipped
+    copied = copy_text(Copy(session=session, target=keys, source=source, columns=header, secret=secret, limit=limit))
+    return copied.skipped
 
 
 def _copy_accepted(

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 from psycopg import sql
 
+from etl_jobs.copying import Copy, copy_text
 from etl_jobs.names import own
 from etl_jobs.screening import source_records
 from etl_jobs.sources import Source
 from etl_jobs.sources.framing import lines_of, mark_of
-from etl_jobs.staging import copy_into, definitions
+from etl_jobs.staging import definitions
 from etl_jobs.tables import Table
 from etl_jobs.warehouse import Session
 
@@ -69,8 +70,8 @@ def kept_records(
         nonlocal copied
         if not copied:
             session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(again, definitions(table.columns)))
-            limit = table.reject_limit
-            copy_into(session, again, source, header, skipped=[] if limit else None, limit=limit, secret=table.secret)
+            secret, limit = table.secret, table.reject_limit
+            copy_text(Copy(session=session, target=again, source=source, columns=header, secret=secret, limit=limit))
             copied = True
         statement = sql.SQL(
             "SELECT {} FROM (SELECT row_number() OVER () AS {}, * FROM {}) AS r WHERE {} ORDER BY 1 OFFSET {} LIMIT 1"

@@ -8,12 +8,13 @@ from psycopg import sql
 
 from etl_jobs.checks import Found, count_problems
 from etl_jobs.checksums import whole
+from etl_jobs.copying import Copy, copy_text
 from etl_jobs.owned import exists
 from etl_jobs.records import is_fresh, target_name
 from etl_jobs.rules import Lot
 from etl_jobs.shape import pinned_columns
 from etl_jobs.sources import open_source
-from etl_jobs.staging import check_header, copy_into, definitions
+from etl_jobs.staging import check_header, definitions
 from etl_jobs.strategies import part_of
 from etl_jobs.tables import Catalogue, Table
 from etl_jobs.target import columns_of, refuse_losses
@@ -147,7 +148,8 @@ def _reread(session: Session, catalogue: Catalogue, table: Table, read: Read) ->
     session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(again))
     columns = dict.fromkeys(header, "text") | table.columns  # what is new there is not looked at
     session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(again, definitions(columns)))
-    copy_into(session, again, source, header, secret=table.secret, part=part_of(table, since=None))
+    part = part_of(table, since=None)
+    copy_text(Copy(session=session, target=again, source=source, columns=header, secret=table.secret, part=part))
     rows, checksum = whole(session, again, table.columns)
     orphans = None if read.one_interval or read.since is not None else read.orphans
     return replace(read, rows=rows, checksum=checksum, orphans=orphans, since=None, one_interval=False)

@@ -14,7 +14,7 @@ from psycopg.errors import NumericValueOutOfRange
 from etl_jobs.changes import Change
 from etl_jobs.checks import Found, judge
 from etl_jobs.checksums import refuse_incomparable
-from etl_jobs.complaints import Skipped
+from etl_jobs.copying import Copied, Copy
 from etl_jobs.declared_checks import refuse_unfit
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.infer import cast, infer
@@ -91,12 +91,11 @@ class Work:
             refuse_dependents(self.session, self.target)
         since = None if self.full or not self.held else beginning(self.session, self.name, self.table)
         part = part_of(self.table, since=since)
-        skipped: list[Skipped] = []
         together = self.session.transaction() if self.beside else contextlib.nullcontext()
         with refusing_long_rows(self.table), together:
             create_staging(self.session, self.staging, self.table, first=self.held, logged=self.beside)
             self.check_target(shape, like=self.staging)
-            sent = self._copy(header, None if shape.unknown else part, skipped, freeze=self.beside)
+            copied = self._copied(self.copy(header, None if shape.unknown else part))
             types = infer(self.session, self.staging, shape.unknown)
             refuse_text_watermark(self.table, types)
             cast(self.session, self.staging, types)
@@ -106,10 +105,10 @@ class Work:
         typed = replace(self, table=replace(self.table, columns=self.table.columns | types))
         refuse_unfit(typed.table)
         self._analyze()
-        rejected, unread = unreadable(self.source, header, skipped, table=self.table)
+        rejected, unread = unreadable(self.source, header, copied.skipped, table=self.table)
         kept = kept_records(self.session, self.source, typed.table, header, part)
         places = Places(self.source, kept=kept, unread=unread)
-        return typed, Staged(part=part, since=since, bytes=sent, rejected=tuple(rejected), places=places)
+        return typed, Staged(part=part, since=since, bytes=copied.bytes, rejected=tuple(rejected), places=places)
 
     def _analyze(self) -> None:
         """What the server has to know of staging; of a table that is replaced, what it knew of the old one."""
@@ -133,22 +132,23 @@ class Work:
             check_target(self.session, self.target, self.table, found=self.held, wanted=known)
             refuse_losses(self.session, self.target, self.table, self.source, found=self.held)
 
-    def _copy(
-        self, header: tuple[str, ...], part: sql.Composable | None, skipped: list[Skipped], *, freeze: bool
-    ) -> int:
+    def copy(self, header: tuple[str, ...], part: sql.Composable | None) -> Copy:
+        """The source's way into staging."""
+        return Copy(
+            session=self.session,
+            target=self.staging,
+            source=self.source,
+            columns=header,
+            secret=self.table.secret,
+            part=part,
+            freeze=self.beside,
+            limit=self.table.reject_limit,
+        )
+
+    def _copied(self, copy: Copy) -> Copied:
         try:
-            with self._asking(part):
-                return copy_rows(
-                    self.session,
-                    self.staging,
-                    self.source,
-                    header,
-                    part=part,
-                    freeze=freeze,
-                    skipped=skipped if self.table.reject_limit else None,
-                    limit=self.table.reject_limit,
-                    secret=self.table.secret,
-                )
+            with self._asking(copy.part):
+                return copy_rows(copy)
         except DataRejectedError as error:
             column = re.search(r"column '(.+?)'", error.message)
             if column and not error.hint:

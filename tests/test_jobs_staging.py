@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from etl_jobs.copying import Copy, text_statement
 from etl_jobs.screening import screen
 from etl_jobs.sources.framing import with_quoted_marks
 from etl_jobs.sources.sample import SampleSource
-from etl_jobs.staging import copy_statement
 from tests.support.servers import database, warehouse
 from tests.support.sources import cut
 
@@ -63,10 +63,10 @@ def test_where_a_line_would_end_the_data_its_record_is_judged_as_any(database: s
         source = Cut(text, at)
         with psycopg.connect(database, autocommit=True) as session:
             session.execute("CREATE TEMPORARY TABLE t (id integer)")
-            nothing = copy_statement(
-                session, target, source, ("id",), part=sql.SQL("false"), freeze=False, skips=False, limit=0
+            nothing = Copy(
+                session=session, target=target, source=source, columns=("id",), secret=(), part=sql.SQL("false")
             )
-            found = screen(session, nothing, source, limit=0, end_mark=True)
+            found = screen(session, text_statement(nothing), source, limit=0, end_mark=True)
             kept = session.execute("SELECT count(*) FROM t").fetchone()
 
         assert [(one.number, one.line, one.column) for one in found] == [(2, 3, "id"), (3, 4, "id"), (5, 8, "id")]

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from psycopg import sql
 from pyarrow import parquet
 
+from etl_jobs.copying import Copy, copy_text, send
 from etl_jobs.errors import DataRejectedError, NotBinaryError
 from etl_jobs.sources.arrow_types import sent_as
 from etl_jobs.sources.parquet import ParquetSource
-from etl_jobs.staging import copy_into, send
 from etl_jobs.tables import SourceSettings, Table
 from etl_jobs.target import columns_of
 from etl_jobs.warehouse import Session
@@ -115,7 +115,7 @@ def in_binary(session: Session, made: sql.Identifier, source: ParquetSource, nam
 
 def as_text(session: Session, made: sql.Identifier, source: ParquetSource, names: tuple[str, ...]) -> list[Any]:
     with suppress(DataRejectedError):
-        copy_into(session, made, source, names, secret=())
+        copy_text(Copy(session=session, target=made, source=source, columns=names, secret=()))
     return contents(session, made)
 
 

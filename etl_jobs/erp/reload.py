@@ -14,12 +14,13 @@ from psycopg import sql
 
 from etl_jobs.checksums import whole
 from etl_jobs.command import this_attempt
+from etl_jobs.copying import Copy, copy_text
 from etl_jobs.erp.documents import Documents, DocumentSource, paid_ids
 from etl_jobs.erp.session import asked, erp_session
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.records import RECORDED, Attempt, Loaded, recorded_load, write_record
 from etl_jobs.sources.jsonrpc import Erp
-from etl_jobs.staging import copy_into, definitions, identifiers
+from etl_jobs.staging import definitions, identifiers
 from etl_jobs.target import check_target, columns_of, create_target
 from etl_jobs.warehouse import Session, connect, locked, prepare
 from etl_runner.job import report
@@ -107,7 +108,8 @@ class _Load:
             ids, newest = (row[0], row[1] or 0) if row else ([], 0)
             ids += self._late(erp, newest)
         source = DocumentSource(erp, self.documents, ids=ids, newest=newest)
-        copy_into(self.session, _STAGED, source, tuple(self.documents.columns), secret=())
+        columns = tuple(self.documents.columns)
+        copy_text(Copy(session=self.session, target=_STAGED, source=source, columns=columns, secret=()))
         return source.trail.records
 
     def _late(self, erp: Erp, newest: int) -> list[int]:
