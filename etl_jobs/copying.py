@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -76,13 +76,19 @@ def _screened(copy: Copy) -> Copied:
     nothing = text_statement(replace(copy, part=_kept_by_none(copy.part), freeze=False, limit=0))
     end_mark = _knows_an_end_mark(copy.session)
     skipped = screen(copy.session, nothing, copy.source, limit=copy.limit, end_mark=end_mark, secret=copy.secret)
+    gone = {one.number: one.digest for one in skipped if one.number is not None}
+    return replace(copy_rest(copy, gone), skipped=tuple(skipped))
+
+
+def copy_rest(copy: Copy, gone: Mapping[int, bytes]) -> Copied:
+    """Send the text less the records with these numbers, of which the digests are compared where there are any."""
+    blocks = without(copy.source, gone) if gone else copy.source.blocks()
     try:
         with emptied(copy):
-            rest = _understood(copy, without(copy.source, skipped))
-            sent = send(copy.session, text_statement(replace(copy, limit=0)), rest)
+            sent = send(copy.session, text_statement(replace(copy, limit=0)), _understood(copy, blocks))
     except _BAD_RECORD as error:
         raise _bad_value(copy, error) from error
-    return Copied(bytes=sent, skipped=tuple(skipped))
+    return Copied(bytes=sent)
 
 
 def send(session: Session, statement: sql.Composed, blocks: Iterable[bytes]) -> int:

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from psycopg import sql
 
-from etl_jobs.copying import Copy, copy_text
+from etl_jobs.copying import Copy, copy_rest
 from etl_jobs.names import own
 from etl_jobs.screening import source_records
 from etl_jobs.sources import Source
 from etl_jobs.sources.framing import lines_of, mark_of
 from etl_jobs.staging import definitions
 from etl_jobs.tables import Table
-from etl_jobs.warehouse import Session
 
 RECORD_NO = sql.Identifier(own("record no"))  # of rows in the order of the source: their number, from 1
+_AGAIN = sql.Identifier("pg_temp", "all records")
+_KEPT = sql.SQL(
+    "SELECT nth, {n} FROM (SELECT {n}, row_number() OVER (ORDER BY {n}) AS nth FROM"
+    " (SELECT row_number() OVER () AS {n}, * FROM {again}) AS r WHERE {part}) AS k WHERE nth = ANY({rows}::bigint[])"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
     """Says where a row of staging stands in the source, given its number there: the first is 1.
 
-    `moved` are the numbers of rows that were taken out of staging, in order. `kept` finds the number of a row among the
-    source's records, where only a part of them was copied; it is asked only when something is to be shown. `unread` are
-    the numbers of the records that could not be read, in order.
+    `moved` are the numbers of rows that were taken out of staging, in order. `kept` finds the numbers of rows among the
+    records that could be read, where only a part of them was copied; it is asked only when something is to be shown.
+    `unread` are the numbers of the records that could not be read, in order.
     """
 
     source: Source
-    kept: Callable[[int], int | None] | None = None
+    kept: Callable[[Sequence[int]], Mapping[int, int]] | None = None
     unread: tuple[int, ...] = ()
     moved: tuple[int, ...] = ()
 
@@ -40,10 +44,15 @@ class Places:
 
     def of(self, row: int) -> str:
         """The place in words, as exact as the source knows it."""
-        copied = _past(row, self.moved)
-        record = self.kept(copied) if self.kept else copied
-        if record is None:
-            return f"row {copied} of those copied"
+        return self.of_all([row])[0]
+
+    def of_all(self, rows: Iterable[int]) -> list[str]:
+        """The places of many rows, which are best in order: then the source is read once."""
+        copied = [_past(row, self.moved) for row in rows]
+        records = self.kept(copied) if self.kept else dict(zip(copied, copied, strict=True))
+        return [self._place(records[row]) if row in records else f"row {row} of those copied" for row in copied]
+
+    def _place(self, record: int) -> str:
         return self.source.place(record=_past(record, self.unread))
 
     def without(self, rows: Iterable[int]) -> Places:
@@ -58,26 +67,23 @@ def _past(number: int, missing: Sequence[int]) -> int:
 
 
 def kept_records(
-    session: Session, source: Source, table: Table, header: tuple[str, ...], part: sql.Composable | None
-) -> Callable[[int], int | None] | None:
-    """Finds records by copying the source again, all of it this time; None where all of it was copied before."""
+    copy: Copy, table: Table, *, unread: tuple[int, ...]
+) -> Callable[[Sequence[int]], Mapping[int, int]] | None:
+    """Finds records by copying the source again, all of it but what is `unread`; None where there was no `part`."""
+    part, again = copy.part, replace(copy, target=_AGAIN, part=None, freeze=False)
     if part is None:
         return None
-    again = sql.Identifier("pg_temp", "all records")
     copied = False
 
-    def kept(row: int) -> int | None:
+    def kept(rows: Sequence[int]) -> dict[int, int]:
         nonlocal copied
         if not copied:
-            session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(again, definitions(table.columns)))
-            secret, limit = table.secret, table.reject_limit
-            copy_text(Copy(session=session, target=again, source=source, columns=header, secret=secret, limit=limit))
+            columns = definitions(table.columns)
+            copy.session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(_AGAIN, columns))
+            copy_rest(again, dict.fromkeys(unread, b""))
             copied = True
-        statement = sql.SQL(
-            "SELECT {} FROM (SELECT row_number() OVER () AS {}, * FROM {}) AS r WHERE {} ORDER BY 1 OFFSET {} LIMIT 1"
-        )
-        found = session.execute(statement.format(RECORD_NO, RECORD_NO, again, part, sql.Literal(row - 1))).fetchone()
-        return int(found[0]) if found else None
+        statement = _KEPT.format(n=RECORD_NO, again=_AGAIN, part=part, rows=sql.Literal(list(rows)))
+        return dict(copy.session.execute(statement).fetchall())
 
     return kept
 

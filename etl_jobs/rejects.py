@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from etl_jobs.checks import HIDDEN, Found, checked, count_problems
 from etl_jobs.complaints import Skipped
@@ -28,6 +28,19 @@ from etl_jobs.warehouse import Session
 
 _RECORD = sql.Identifier(own("whole row"))
 _COLUMNS = ", ".join(" ".join((column, *said)) for column, said in REJECTS.items())
+_STATEMENT = 4 * 1024 * 1024  # about how many characters of rejected records go with one statement
+_KEEP = sql.SQL("""
+    INSERT INTO {name} (run, job, attempt, place, reason, record)
+    SELECT {run}::bigint, {job}, {attempt}, place, reason, record
+    FROM (
+        SELECT DISTINCT ON (place, reason, record) *
+        FROM unnest({places}::text[], {reasons}::text[], {records}::jsonb[])
+            WITH ORDINALITY AS r (place, reason, record, nth)
+        ORDER BY place, reason, record, nth
+    ) AS r
+    WHERE NOT EXISTS (SELECT FROM {name} AS k WHERE (k.place, k.reason, k.record) = (r.place, r.reason, r.record))
+    ORDER BY nth
+""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +135,10 @@ def _moved(lot: Lot, rules: Sequence[Rule], places: Places, *, already: int) -> 
         rows = lot.session.execute(_finding(lot, rules)).fetchall()
         _refuse_too_many(lot.table, already + len(rows), [f"{places.of(n)}: {reason}" for _, n, reason, _ in rows[:3]])
         _take_out(lot, [place for place, *_ in rows])
+    named = places.of_all(number for _, number, *_ in rows)
     rejected = [
-        Rejected(place=places.of(number), reason=reason, record=_masked(record, lot.table))
-        for _, number, reason, record in rows
+        Rejected(place=place, reason=reason, record=_masked(record, lot.table))
+        for place, (*_, reason, record) in zip(named, rows, strict=True)
     ]
     return rejected, places.without(number for _, number, *_ in rows)
 
@@ -175,23 +189,25 @@ def keep_rejected(
     if anew:
         those = sql.SQL("job = {}").format(sql.Literal(attempt.job)) if alone else sql.SQL("true")
         session.execute(sql.SQL("DELETE FROM {} WHERE {}").format(name, those))
+    who = {"run": attempt.run, "job": attempt.job, "attempt": attempt.number}
+    for batch in _batches(rejected):
+        places, reasons, records = (sql.Literal(list(values)) for values in zip(*batch, strict=True))
+        of_rows = {"places": places, "reasons": reasons, "records": records}
+        session.execute(_KEEP.format(name=name, **of_rows, **{k: sql.Literal(v) for k, v in who.items()}))
+
+
+def _batches(rejected: Iterable[Rejected]) -> Iterator[list[tuple[str, str, str]]]:
+    """Places, reasons and records as JSON, as many together as go with one statement."""
+    batch: list[tuple[str, str, str]] = []
+    size = 0
     for one in rejected:
-        insert = sql.SQL(
-            "INSERT INTO {name} (run, job, attempt, place, reason, record)"
-            " SELECT {run}::bigint, {job}, {attempt}, {place}, {reason}, {record} WHERE NOT EXISTS ("
-            "SELECT FROM {name} WHERE place = {place} AND reason = {reason} AND record = {record})"
-        )
-        session.execute(
-            insert.format(
-                name=name,
-                run=sql.Literal(attempt.run),
-                job=sql.Literal(attempt.job),
-                attempt=sql.Literal(attempt.number),
-                place=sql.Literal(one.place),
-                reason=sql.Literal(one.reason),
-                record=sql.Literal(Jsonb(one.record)),
-            )
-        )
+        batch.append((one.place, one.reason, json.dumps(one.record)))
+        size += sum(map(len, batch[-1]))
+        if size >= _STATEMENT:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _refuse_too_many(table: Table, count: int, shown: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 import psycopg
@@ -47,16 +47,18 @@ def source_records(source: Source) -> Iterator[bytes]:
         ) from error
 
 
-def without(source: Source, bad: Iterable[Skipped]) -> Iterator[bytes]:
-    """The source's text less these records; raises UnavailableError where they are no longer what they were."""
-    gone = {one.number: one.digest for one in bad}
+def without(source: Source, gone: Mapping[int, bytes]) -> Iterator[bytes]:
+    """The source's text less the records with these numbers.
+
+    Raises UnavailableError where one of them is no longer what it was, if there is a digest of that.
+    """
     number = 0
     for batch in in_batches(source_records(source), size=_BLOCK):
         kept = []
         for text in batch:
             if number not in gone:
                 kept.append(text)
-            elif _digest(text) != gone[number]:
+            elif gone[number] not in (b"", _digest(text)):
                 raise UnavailableError(f"{source.name} was changed while it was read", hint="try again")
             number += 1
         yield b"".join(kept)

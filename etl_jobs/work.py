@@ -106,7 +106,7 @@ class Work:
         refuse_unfit(typed.table)
         self._analyze()
         rejected, unread = unreadable(self.source, header, copied.skipped, table=self.table)
-        kept = kept_records(self.session, self.source, typed.table, header, part)
+        kept = kept_records(typed.copy(header, part), typed.table, unread=unread)
         places = Places(self.source, kept=kept, unread=unread)
         return typed, Staged(part=part, since=since, bytes=copied.bytes, rejected=tuple(rejected), places=places)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from etl_jobs.complaints import Skipped
 from etl_jobs.errors import UnavailableError
 from etl_jobs.screening import without
 from etl_jobs.sources.csv import CsvSource
@@ -324,10 +323,9 @@ def test_many_bad_records_among_many_are_all_found(shop: Shop, strategy: str) ->
 def test_a_file_that_changes_while_it_is_read_is_not_loaded(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id\n1\n2,2\n")
     source = CsvSource(SourceSettings(kind="csv", folder=tmp_path), Table(id=0, name="t", files=("t.csv",), columns={}))
-    bad = Skipped(line=3, column=None, value=None, number=2, digest=b"of something else")
 
     with pytest.raises(UnavailableError, match="changed while it was read"):
-        list(without(source, [bad]))
+        list(without(source, {2: b"of something else"}))
 
 
 def test_a_record_the_slice_cannot_be_asked_about_is_set_aside(shop: Shop) -> None:
@@ -354,3 +352,44 @@ def test_rows_of_uneven_length_are_found_where_they_stand(shop: Shop) -> None:
     assert ended.status == 65
     for place in ("line 901", "line 1901", "line 2901", "line 2002 (2001)", "line 4002 (2001)"):
         assert f"people.csv {place}" in ended.stderr
+
+
+def test_a_row_is_found_in_a_slice_that_could_not_be_asked_about_an_earlier_one(shop: Shop) -> None:
+    checks = 'checks = [{ column = "name", accepted = ["ann", "bob"] }]'
+    shop.redeclare(0, "min_rows = 1", f'strategy = "slice"\nwhere = "9 / id > 2"\nrejects = {{ limit = 9 }}\n{checks}')
+    shop.file("people.csv", 'id,name,day,boss\n9,no,,\n1,ann,,\n0,eve,,\nx,ann,,\n8,no,,\n2,"d\nan",,\n3,flo,,\n')
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert shop.rows("people") == [(1, "ann", None, None)]
+    assert query(shop.dsn, f"SELECT place, reason FROM ({REJECTED}) AS r (place) ORDER BY 1") == [
+        ("line 4", "division by zero"),
+        ("line 5", "column 'id': 'x' is no integer"),
+        ("line 7–8", "column 'name' has a value that is not accepted"),
+        ("line 9", "column 'name' has a value that is not accepted"),
+    ]
+
+
+def test_strange_and_long_records_are_kept_as_they_are(tmp_path: Path, database: str) -> None:
+    strange = [
+        "%s %% {0} {name}",
+        "\\ \\. $1 $$ E'",
+        "'; -- {",
+        "ünïcödé 😀",
+        "NULL",
+        "null",
+        *(c * 900_000 for c in "abcdefgh"),
+    ]
+    shop = Shop(tmp_path, database)
+    settings = 'rejects = { limit = 99 }\nchecks = [{ column = "v", max = 0 }]\nfile = "f.csv"'
+    shop.table("100% {n} of 'it", {"v": "integer", "text": "text"}, settings)
+    shop.file("f.csv", "v,text\n0,\n" + "".join(f'1,"{text}"\n' for text in strange))
+    ended = shop.load()
+    again = shop.load()
+
+    assert (ended.status, again.status) == (0, 0), ended.stderr
+    assert ended.metrics["rejected"] == len(strange)
+    kept = query(
+        shop.dsn, """SELECT record->>'text' FROM shop."100% {n} of 'it__rejects" ORDER BY length(place), place"""
+    )
+    assert [text for (text,) in kept] == strange
