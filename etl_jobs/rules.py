@@ -63,13 +63,13 @@ class Rule:
 
 def rules_of(lot: Lot) -> list[Rule]:
     """The columns that take no nulls, the key where there is one, the references, the checks, the watermark."""
-    table, staging = lot.table, lot.staging
-    rules = [_not_null(c, Check(column=c), ", but it is required") for c in table.never_null]
+    table = lot.table
+    rules = [_not_null(c, why=", but it is required") for c in table.never_null]
     if table.key:
-        rules.append(_unique(staging, table, table.key, "key", severity="fail" if table.identity else "count"))
+        rules.append(_unique(lot, table.key, "key", severity="fail" if table.identity else "count"))
     pairs = enumerate(zip(table.references, lot.parents, strict=True))
     rules += [_reference(reference, parent, f"parent {n}") for n, (reference, parent) in pairs]
-    rules += [_check(staging, table, check, n) for n, check in enumerate(table.checks) if check.row_change is None]
+    rules += [_check(lot, check, n) for n, check in enumerate(table.checks) if check.row_change is None]
     return rules + (_of_watermark(table) if table.goes_on else [])
 
 
@@ -78,32 +78,36 @@ def check_name(number: int) -> sql.Identifier:
     return sql.Identifier(own(f"check {number}"))
 
 
-def _counted(bad: sql.Composable) -> sql.Composed:
-    return sql.SQL("count(*) FILTER (WHERE {})").format(bad)
+def _rule(
+    bad: sql.Composable,
+    reason: str,
+    said: Callable[[int], str],
+    *,
+    columns: tuple[str, ...] = (),
+    join: sql.Composable | None = None,
+    severity: str = "fail",
+) -> Rule:
+    """Every row is wrong for which `bad` holds."""
+    count = sql.SQL("count(*) FILTER (WHERE {})").format(bad)
+    return Rule(reason=reason, said=said, count=count, where=bad, columns=columns, join=join, severity=severity)
 
 
-def _not_null(column: str, check: Check, why: str = "") -> Rule:
+def _not_null(column: str, *, why: str = "", severity: str = "fail") -> Rule:
     bad = sql.SQL("{} IS NULL").format(sql.Identifier("s", column))
-    reason = f"column {column!r} is empty"
-    return Rule(
-        reason=reason,
-        said=lambda n: f"column {column!r}: {n} empty{why}",
-        count=_counted(bad),
-        where=bad,
-        severity=check.severity,
-    )
+    shown = f"column {column!r}"
+    return _rule(bad, f"{shown} is empty", lambda n: f"{shown}: {n} empty{why}", severity=severity)
 
 
-def _unique(staging: sql.Composable, table: Table, columns: tuple[str, ...], word: str, *, severity: str) -> Rule:
+def _unique(lot: Lot, columns: tuple[str, ...], word: str, *, severity: str) -> Rule:
     """Rows with an empty value repeat nothing; of rows that repeat each other the first one stays."""
     filled = sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(sql.Identifier(c)) for c in columns)
     keys = identifiers(columns)
     condition = filled if word == "unique" else sql.SQL("true")
-    sortable = len(columns) == 1 and table.columns.get(columns[0]) in _SHORT
+    sortable = len(columns) == 1 and lot.table.columns.get(columns[0]) in _SHORT
     values = {
         "place": ROW_PLACE,
         "keys": keys,
-        "staging": staging,
+        "staging": lot.staging,
         "filled": condition,
         "own": identifiers(columns, of="s"),
     }
@@ -137,60 +141,57 @@ def _reference(reference: Reference, parent: sql.Composable, alias: str) -> Rule
     )
     filled = [sql.SQL("{} IS NOT NULL").format(sql.Identifier("s", c)) for c in reference.columns]
     bad = sql.SQL(" AND ").join([*filled, sql.SQL("{} IS NULL").format(sql.Identifier(alias, own("is there")))])
-    return Rule(
-        reason=f"refers to no {reference.table}",
-        said=lambda n: f"column {', '.join(reference.columns)}: {n} rows refer to no {reference.table}",
-        count=_counted(bad),
-        where=bad,
+    return _rule(
+        bad,
+        f"refers to no {reference.table}",
+        lambda n: f"column {', '.join(reference.columns)}: {n} rows refer to no {reference.table}",
         columns=reference.columns,
         join=join,
         severity="fail" if reference.orphans == "fail" else "count",
     )
 
 
-def _check(staging: sql.Composable, table: Table, check: Check, number: int) -> Rule:
-    column = sql.Identifier("s", check.column)
+def _check(lot: Lot, check: Check, number: int) -> Rule:
     if check.unique:
-        return _unique(staging, table, check.unique, "unique", severity=check.severity)
+        return _unique(lot, check.unique, "unique", severity=check.severity)
     if check.not_null:
-        return _not_null(check.column, check)
+        return _not_null(check.column, severity=check.severity)
     if check.fresh:
-        return _fresh(staging, check)
+        return _fresh(lot.staging, check)
     if check.sql:
-        return _asked(table, check, number)
-    if check.accepted:
-        bad: sql.Composable = sql.SQL("{} NOT IN ({})").format(
-            column, sql.SQL(", ").join(map(sql.Literal, check.accepted))
-        )
-        has, have = "has a value that is not accepted", "are not accepted"
-    else:
-        limits = [("<", check.min, "below"), (">", check.max, "above")]
-        words = " or ".join(f"{word} {limit}" for _, limit, word in limits if limit is not None)
-        bad = sql.SQL(" OR ").join(
-            sql.SQL("{} {} {}").format(column, sql.SQL(sign), sql.Literal(limit))  # type: ignore[arg-type, unused-ignore]
-            for sign, limit, _ in limits
-            if limit is not None
-        )
-        bad = sql.SQL("({})").format(bad)
-        has, have = f"is {words}", f"are {words}"
-    return Rule(
-        reason=f"column {check.column!r} {has}",
-        said=lambda n: f"column {check.column!r}: {n} values {have}",
-        count=_counted(bad),
-        where=bad,
-        columns=(check.column,),
-        severity=check.severity,
+        return _asked(check, number, shown=lot.table.identity)
+    return _accepted(check) if check.accepted else _between(check)
+
+
+def _asked(check: Check, number: int, *, shown: tuple[str, ...]) -> Rule:
+    bad, name = sql.SQL("s.{}").format(check_name(number)), f"check {check.title!r}"
+    return _rule(bad, name, lambda n: f"{name}: {n} rows fail", columns=shown, severity=check.severity)
+
+
+def _accepted(check: Check) -> Rule:
+    values = sql.SQL(", ").join(map(sql.Literal, check.accepted))
+    bad = sql.SQL("{} NOT IN ({})").format(sql.Identifier("s", check.column), values)
+    return _of_values(check, bad, "has a value that is not accepted", "are not accepted")
+
+
+def _between(check: Check) -> Rule:
+    limits = [("<", check.min, "below"), (">", check.max, "above")]
+    bad = sql.SQL(" OR ").join(
+        sql.SQL("{} {} {}").format(sql.Identifier("s", check.column), sql.SQL(sign), sql.Literal(limit))  # type: ignore[arg-type, unused-ignore]
+        for sign, limit, _ in limits
+        if limit is not None
     )
+    words = " or ".join(f"{word} {limit}" for _, limit, word in limits if limit is not None)
+    return _of_values(check, sql.SQL("({})").format(bad), f"is {words}", f"are {words}")
 
 
-def _asked(table: Table, check: Check, number: int) -> Rule:
-    name, bad = check.title, sql.SQL("s.{}").format(check_name(number))
-    return Rule(
-        reason=f"check {name!r}",
-        said=lambda n: f"check {name!r}: {n} rows fail",
-        count=_counted(bad),
-        where=bad,
-        columns=table.identity,
+def _of_values(check: Check, bad: sql.Composable, has: str, have: str) -> Rule:
+    column = f"column {check.column!r}"
+    return _rule(
+        bad,
+        f"{column} {has}",
+        lambda n: f"{column}: {n} values {have}",
+        columns=(check.column,),
         severity=check.severity,
     )
 
@@ -206,26 +207,18 @@ def _of_watermark(table: Table) -> list[Rule]:
     endless = sql.SQL("{} IN ({})").format(column, sql.SQL(", ").join(values))
     cure = " (mend them, or set them aside with `rejects`)"
     rules = [
-        Rule(
-            reason=f"column {name!r}: nothing could be newer than this watermark",
-            said=lambda n: f"column {name!r}: nothing could be newer than {n} values of the watermark{cure}",
-            count=_counted(endless),
-            where=endless,
+        _rule(
+            endless,
+            f"column {name!r}: nothing could be newer than this watermark",
+            lambda n: f"column {name!r}: nothing could be newer than {n} values of the watermark{cure}",
             columns=(name,),
         )
     ]
     if "NaN" not in ends:
         ahead = sql.SQL("({0} > now() + interval '1 day' AND {0} <> 'infinity')").format(column)
-        said = "of the watermark are more than a day ahead: nothing is newer until then"
+        late = "of the watermark are more than a day ahead: nothing is newer until then"
         rules.append(
-            Rule(
-                reason="",
-                said=lambda n: f"column {name!r}: {n} values {said}",
-                count=_counted(ahead),
-                where=ahead,
-                columns=(name,),
-                severity="warn",
-            )
+            _rule(ahead, "", lambda n: f"column {name!r}: {n} values {late}", columns=(name,), severity="warn")
         )
     return rules
 
