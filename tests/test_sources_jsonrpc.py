@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from etl_jobs.sources.client import Client, Patience
+from etl_jobs.sources.client import Client
 from etl_jobs.sources.jsonrpc import Erp
+from etl_jobs.sources.patience import Patience
 from tests.support.erp import erp
 from tests.support.jobs import query, rows
 from tests.support.servers import database, warehouse
@@ -148,12 +149,16 @@ def answering(*pages: object, fields: object = None, **more: object) -> Callable
 
 
 NO_PAGES = {
-    "null at once": ([None], 75, "x failed: no records but null"),
-    "null later": ([[{"id": 1, "name": "a"}], None], 75, "x failed after 1 rows (8 bytes) were read: no records but"),
-    "an object": ([{"id": 1}], 65, """x failed: no list of records: {'id': 1}"""),
-    "numbers": ([[1, 2]], 65, "x failed: no list of records: [1, 2]"),
-    "without id": ([[{"name": "a"}]], 65, "x failed: no list of records: [{'name': 'a'}]"),
-    "id of false": ([[{"id": False, "name": "a"}]], 65, "x failed: no list of records"),
+    "null at once": ([None], 75, "x failed: page 1 of x: no records but null"),
+    "null later": (
+        [[{"id": 1, "name": "a"}], None],
+        75,
+        "x failed after 1 rows (8 bytes) were read: page 2 of x: no records but",
+    ),
+    "an object": ([{"id": 1}], 65, """x failed: page 1 of x: no list of records: {'id': 1}"""),
+    "numbers": ([[1, 2]], 65, "x failed: page 1 of x: no list of records: [1, 2]"),
+    "without id": ([[{"name": "a"}]], 65, "x failed: page 1 of x: no list of records: [{'name': 'a'}]"),
+    "id of false": ([[{"id": False, "name": "a"}]], 65, "x failed: page 1 of x: no list of records"),
 }
 
 
@@ -172,7 +177,7 @@ def test_what_is_no_page_of_records_is_not_the_end_of_them(load: Load, case: str
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (answering([{"name": "DE99SECRET"}]), "x failed: no list of records: a list of 1"),
+        (answering([{"name": "DE99SECRET"}]), "x failed: page 1 of x: no list of records: a list of 1"),
         (answering({"records": [{"id": 1, "name": "DE99SECRET"}]}), "no list of records: an object with 'records'"),
         (answering(fields=["DE99SECRET"]), "x failed: no description of the fields: a list of 1"),
         (lambda _: page({"records": ["DE99SECRET"]}), "does not speak JSON-RPC: an object with 'records'"),

@@ -85,7 +85,7 @@ class DocumentSource(RecordSource):
         types = self._documents.types
         arrays, clean = are_arrays(types), [cleaner(kind) for kind in types.values()]
         self.trail.begin()
-        self._erp.client.failed = self.failed  # what fails from here on says how far it was read
+        self._erp.client.told_as = self.failed  # what fails from here on says how far it was read
         yield header(self.columns())
         for page in self._pages():
             self._learn(known, page)

@@ -9,7 +9,8 @@ from hashlib import md5
 
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, UnavailableError
 from etl_jobs.sources.client import Client, without_secrets
-from etl_jobs.sources.jsonrpc import Erp
+from etl_jobs.sources.excerpts import Excerpts
+from etl_jobs.sources.jsonrpc import Erp, login_secrets
 
 _NEEDED = ("ERP_URL", "ERP_DATABASE", "ERP_USER", "ERP_PASSWORD")
 _CURES = {
@@ -24,7 +25,7 @@ def erp_session(env: Mapping[str, str] = os.environ) -> Iterator[Erp]:
     """One login over one connection. What fails on it says which of these variables may be the reason."""
     url, database, user, password = _settings(env)
     try:
-        with Client(without_secrets(url)) as client:
+        with Client(without_secrets(url), excerpts=Excerpts(login_secrets(url, password))) as client:
             yield Erp(client, url, database=database, user=user, password=password)
     except JobError as error:
         if error.message.startswith("the source"):  # not what the rows are, but what they come from

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from etl_jobs.errors import DataRejectedError, UnavailableError
-from etl_jobs.sources.client import Client, Patience, check_headers, without_secrets
+from etl_jobs.sources.client import Client, check_headers, without_secrets
+from etl_jobs.sources.excerpts import Excerpts, secrets_in_headers, secrets_in_parameters, secrets_in_url
 from etl_jobs.sources.pages import Paging, Request
 from etl_jobs.sources.paths import ABSENT, Path, found, path_of
+from etl_jobs.sources.patience import Patience
 from etl_jobs.sources.records import ENCODER, are_arrays, check_paths, header, lines, paths_of, rows_of, still_there
 from etl_jobs.sources.trail import RecordSource
 from etl_jobs.tables import SourceSettings, Table
@@ -31,7 +33,9 @@ class HttpSource(RecordSource):
         check_headers(self._headers, where="source.http.headers")
         self._patience = Patience.of(common)
         self._columns = table.columns
-        self._has_key, self._quiet = bool(table.key), bool(table.secret)
+        self._has_key = bool(table.key)
+        secrets = secrets_in_url(settings.url) | secrets_in_headers(self._headers)
+        self._excerpts = Excerpts(secrets | secrets_in_parameters(self._parameters), quiet=bool(table.secret))
         self._paths = paths_of(table)
         super().__init__(without_secrets(self._url), word="record")
         self._first: httpx.Response | None = None
@@ -42,6 +46,7 @@ class HttpSource(RecordSource):
         self.trail.begin()
         with self._client() as client:
             request = self._paging.start(self._url, self._parameters)
+            client.place = self._place(1)
             self._first = client.get(request.url, request.parameters)
             self._checked(client, self._first)
         return tuple(self._columns)
@@ -67,8 +72,13 @@ class HttpSource(RecordSource):
         return seen
 
     def _client(self) -> Client:
-        patience, quiet = self._patience, self._quiet
-        return Client(self.name, headers=self._headers, patience=patience, failed=self.failed, quiet=quiet)
+        return Client(
+            self.name,
+            headers=self._headers,
+            patience=self._patience,
+            failed=self.failed,
+            excerpts=self._excerpts,
+        )
 
     def _pages(self, client: Client) -> Iterator[list[Any]]:
         request: Request | None = self._paging.start(self._url, self._parameters)
@@ -79,6 +89,7 @@ class HttpSource(RecordSource):
                 said = f"{self.name}: the page after {self.trail} has been read before: see source.page"
                 raise DataRejectedError(said)
             asked.add(request.digest)
+            client.place = self._place(len(asked))
             response = kept or client.get(request.url, request.parameters)
             kept = None
             document, records = self._checked(client, response)
@@ -87,20 +98,24 @@ class HttpSource(RecordSource):
             request = self._paging.after(request, response, document, got=got, read=read)
         self._check_total(document)
 
+    def _place(self, number: int) -> str:
+        return "" if self._paging.by == "none" else f"page {number:,}"
+
     def _checked(self, client: Client, response: httpx.Response) -> tuple[Any, list[Any]]:
         """The document of an answer and its records."""
         document = client.document(response)
         records = found(document, path_of(self._records)) if self._records else document
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             what = f"at {self._records!r}" if self._records else "in the answer"
-            said = self.failed(f"{what} is no list of records: {client.told(document, text=response.text)}")
+            found_there = self._excerpts.document(document, text=response.text)
+            said = client.failed(f"{what} is no list of records: {found_there}")
             raise DataRejectedError(said, hint="see `records` in the catalogue")
         if self._paging.has_more(response):
             raise DataRejectedError(f"{self.name}: there are more pages than this one", hint='page = { by = "link" }')
         if not self.trail.records:
             check_paths(records, self._paths, source=self.name)
             self._usual = self._paths
-        self._usual = still_there(records, self._usual, failed=self.failed)
+        self._usual = still_there(records, self._usual, failed=client.failed)
         return document, records
 
     def _check_total(self, document: Any) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from etl_jobs.entries import guess
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, UnavailableError
-from etl_jobs.sources.client import Client, Patience, without_secrets
-from etl_jobs.sources.excerpts import shown
+from etl_jobs.sources.client import Client, without_secrets
+from etl_jobs.sources.excerpts import UNTOLD, Excerpts, secrets_in_url
+from etl_jobs.sources.patience import Patience
 from etl_jobs.sources.records import are_arrays, header, lines, paths_of, rows_of
 from etl_jobs.sources.trail import RecordSource
 from etl_jobs.tables import SourceSettings, Table
 
 PAGE = 500
 _LOGIN = ("AccessDenied", "AccessError")
+_CLASS_NAME = re.compile(r"[A-Za-z_][\w.]{0,99}")
 _PASSING = ("SerializationFailure", "OperationalError", "LockNotAvailable", "PoolError")
 
 Record = dict[str, Any]
@@ -43,7 +46,8 @@ class Erp:
         """The model's fields by name."""
         described = self.execute(model, "fields_get", [], attributes=["type"])
         if not isinstance(described, dict):
-            raise DataRejectedError(self.client.failed(f"no description of the fields: {self.client.told(described)}"))
+            told = self.client.excerpts.document(described)
+            raise DataRejectedError(self.client.failed(f"no description of the fields: {told}"))
         return described
 
     def pages(
@@ -68,7 +72,8 @@ class Erp:
             "offset": 0,
         }
         asked |= {"context": dict(context)} if context else {}
-        where, before = list(domain), [0]
+        where, before, number = list(domain), [0], 1
+        self.client.place = f"page 1 of {model}"
         while page := self._page(model, where, asked):
             ids = [record["id"] for record in page]
             if ids == before or (order == "id" and ids[0] <= before[-1]):
@@ -76,11 +81,13 @@ class Erp:
             if order == "id" and ids != sorted(ids):
                 raise DataRejectedError(self.client.failed("the records are not in the order of id"))
             yield page
-            before = ids
+            before, number = ids, number + 1
+            self.client.place = f"page {number:,} of {model}"
             if order == "id":
                 where = [*domain, ["id", ">", ids[-1]]]
             else:
                 asked["offset"] += len(ids)
+        self.client.place = ""
 
     def _page(self, model: str, domain: Sequence[Any], asked: Mapping[str, Any]) -> list[Record]:
         """What `search_read` answers, found to be records with ids."""
@@ -88,7 +95,7 @@ class Erp:
         if page is None:
             raise UnavailableError(self.client.failed("no records but null"), hint="the table is as it was")
         if not isinstance(page, list) or not all(isinstance(r, dict) and _is_id(r.get("id")) for r in page):
-            raise DataRejectedError(self.client.failed(f"no list of records: {self.client.told(page)}"))
+            raise DataRejectedError(self.client.failed(f"no list of records: {self.client.excerpts.document(page)}"))
         return page
 
     def _call(self, service: str, method: str, arguments: Sequence[Any]) -> Any:
@@ -99,11 +106,11 @@ class Erp:
         if isinstance(answer, dict) and answer.get("error") is not None:
             raise self._failed(answer["error"])
         if not isinstance(answer, dict) or "result" not in answer:
-            raise DataRejectedError(
-                f"the source {self.client.name} does not speak JSON-RPC: {self.client.told(answer)}"
-            )
+            told = self.client.excerpts.document(answer)
+            raise DataRejectedError(f"the source {self.client.name} does not speak JSON-RPC: {told}")
         if (answered := answer.get("id", self._calls)) != self._calls:
-            other = f"it answered question {answered}, not {self._calls}"
+            told = str(answered) if isinstance(answered, int) else self.client.excerpts.document(answered)
+            other = f"it answered question {told}, not {self._calls}"
             raise UnavailableError(self.client.failed(other), hint="the table is as it was")
         return answer["result"]
 
@@ -111,12 +118,18 @@ class Erp:
         error = error if isinstance(error, dict) else {"message": str(error)}
         details = error["data"] if isinstance(error.get("data"), dict) else {}
         name, said = str(details.get("name", "")), str(details.get("message") or error.get("message") or "no reason")
-        message = self.client.failed(shown(said))
+        message = self.client.failed(self._told(name, said))
         if name.endswith(_LOGIN):
             return MisconfiguredError(message, hint="check the user's rights")
         if name.endswith("OperationalError") and "does not exist" in said:
             return MisconfiguredError(message, hint=f"is {self._database!r} the database's name?")
         return UnavailableError(message) if name.endswith(_PASSING) else DataRejectedError(message)
+
+    def _told(self, name: str, said: str) -> str:
+        """The server's words, or no more than what it calls the error."""
+        excerpts = self.client.excerpts
+        kind = name if _CLASS_NAME.fullmatch(name) else "an error"
+        return f"the server refuses it; {UNTOLD} [{kind}]" if excerpts.quiet else excerpts.shown(said)
 
 
 def _is_id(value: Any) -> bool:
@@ -134,7 +147,8 @@ class JsonRpcSource(RecordSource):
         self._size = own.get("size", common.get("size", PAGE))
         self._model = own.get("model", table.name.replace("_", "."))
         self._asked = {key: own[key] for key in ("domain", "order", "context") if key in own}
-        self._columns, self._quiet = table.columns, bool(table.secret)
+        self._columns = table.columns
+        self._excerpts = Excerpts(login_secrets(settings.url, self._login["password"]), quiet=bool(table.secret))
         self._paths = paths_of(table)
         self._fields = list(dict.fromkeys(str(path[0]) for path in self._paths.values()))
         super().__init__(f"{without_secrets(settings.url)} {self._model}", word="record")
@@ -161,7 +175,12 @@ class JsonRpcSource(RecordSource):
                 yield block
 
     def _client(self) -> Client:
-        return Client(self.name, patience=self._patience, failed=self.failed, quiet=self._quiet)
+        return Client(self.name, patience=self._patience, failed=self.failed, excerpts=self._excerpts)
+
+
+def login_secrets(url: str, password: str) -> set[str]:
+    """What no message may show of a login."""
+    return {password, *secrets_in_url(url)}
 
 
 def cleaner(kind: str) -> Callable[[Any], Any]:

@@ -114,9 +114,7 @@ def served(answer: Callable[[Asked], Answer | None], *, tls: Path | None = None)
 
     server = Server(("127.0.0.1", 0), Handler)
     if tls:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tls)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.socket = _context(tls).wrap_socket(server.socket, server_side=True)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -127,10 +125,27 @@ def served(answer: Callable[[Asked], Answer | None], *, tls: Path | None = None)
         server.server_close()
 
 
+def _context(tls: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls)
+    return context
+
+
 def own_certificate(folder: Path) -> Path:
     """A key and a certificate that nobody has reason to believe."""
     path = folder / "own.pem"
-    options = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    options = [
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=127.0.0.1",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]
     subprocess.run(["openssl", "req", *options, "-keyout", path, "-out", folder / "own.crt"],
                    capture_output=True, check=True)  # fmt: skip
     path.write_bytes(path.read_bytes() + (folder / "own.crt").read_bytes())
@@ -138,16 +153,26 @@ def own_certificate(folder: Path) -> Path:
 
 
 @contextmanager
-def dripping() -> Iterator[str]:
-    """The address of a server that answers with a byte each tenth of a second, without an end."""
+def dripping(
+    begin: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n",
+    *,
+    piece: bytes = b" ",
+    first: bytes = b"",
+    tls: Path | None = None,
+) -> Iterator[str]:
+    """The address of a server that begins an answer and goes on with a piece each tenth of a second, without an end.
+
+    With `first`, that is the answer to a request before.
+    """
     over = Event()
 
     def drip(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            connection.recv(65536)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        with suppress(OSError), context.wrap_socket(connection, server_side=True) if context else connection as client:
+            for whole in (first, begin) if first else (begin,):
+                client.recv(65536)
+                client.sendall(whole)
             while not over.wait(0.1):
-                connection.sendall(b" ")
+                client.sendall(piece)
 
     def accept() -> None:
         with suppress(OSError):
@@ -155,11 +180,12 @@ def dripping() -> Iterator[str]:
                 threads.append(Thread(target=drip, args=[listener.accept()[0]]))
                 threads[-1].start()
 
+    context = _context(tls) if tls else None
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threads = [Thread(target=accept)]
         threads[0].start()
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             over.set()
             listener.shutdown(socket.SHUT_RDWR)
