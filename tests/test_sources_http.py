@@ -114,6 +114,28 @@ def test_records_become_rows_of_the_declared_columns(load: Load) -> None:
     assert asked[0].headers["Authorization"] == "Bearer s3cret"
 
 
+@pytest.mark.parametrize(
+    ("below", "path", "expected", "parameters"),
+    [
+        ("/v1", "things", "/v1/things", {}),
+        ("/v1/", "/a/things?state=posted&x=", "/v1/a/things", {"state": "posted", "x": ""}),
+        ("/v1?key=k%2F1&state=new", "things?state=posted", "/v1/things", {"key": "k/1", "state": "posted"}),
+        ("/v1/all", "", "/v1/all", {}),
+        ("/v1/all", "/", "/v1/all/", {}),
+    ],
+)
+def test_an_url_and_a_path_are_put_together_with_the_parameters_of_both(
+    below: str, path: str, expected: str, parameters: dict[str, str]
+) -> None:
+    with served(lambda asked: page(SEVEN if asked.parameters["page"] == "1" else [])) as (url, asked):
+        of_table = {"path": path, "parameters": {"size": 7}}
+        assert ids(list(source(f"{url}{below}", of_table=of_table, page={"by": "number"}).blocks())) == IDS
+
+    assert [(a.path, a.parameters) for a in asked] == [
+        (expected, {**parameters, "size": "7", "page": number}) for number in ("1", "2")
+    ]
+
+
 def test_a_record_of_nothing_but_null_is_a_row(load: Load) -> None:
     pages = {"1": [{"v": "a"}], "2": [{"v": None}], "3": [{"v": "\\."}, {"v": ""}], "4": []}
     load.part = 'page = { by = "number" }'

@@ -7,7 +7,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+from urllib.parse import parse_qs, quote, quote_plus, unquote, urlsplit
 
 UNTOLD = "its words may quote a secret value"
 MASK = "***"
@@ -71,19 +71,20 @@ def secrets_in_url(url: str) -> set[str]:
     """User and password of a URL (a token may be either), and its parameters that are called like secrets."""
     try:
         parts = urlsplit(url)
-        login, parameters = parts.netloc.rpartition("@")[0], parse_qsl(parts.query)
+        login, parameters = parts.netloc.rpartition("@")[0], parse_qs(parts.query)
     except ValueError:
         return set()
     user, _, password = login.partition(":")
-    found = {login, user if not password else "", password} | secrets_in_parameters(dict(parameters))
+    found = {login, user if not password else "", password} | secrets_in_parameters(parameters)
     return found | {unquote(secret) for secret in found}
 
 
 def secrets_in_parameters(parameters: Mapping[str, Any]) -> set[str]:
     """The values of those that are called like secrets, and passwords within others: `…;Pwd=…`."""
-    texts = {name: value for name, value in parameters.items() if isinstance(value, str)}
-    found = {value for name, value in texts.items() if _SECRET_NAME.search(name)}
-    inner = ((name, value) for text in texts.values() for name, value in _ASSIGNED.findall(text))
+    lists = ((name, value if isinstance(value, list) else [value]) for name, value in parameters.items())
+    texts = [(name, text) for name, values in lists for text in values if isinstance(text, str)]
+    found = {text for name, text in texts if _SECRET_NAME.search(name)}
+    inner = ((name, value) for _, text in texts for name, value in _ASSIGNED.findall(text))
     return found | {value.strip('"{}') for name, value in inner if _SECRET_NAME.search(name)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 from etl_jobs.errors import DataRejectedError, UnavailableError
 from etl_jobs.sources.client import Client, check_headers, without_secrets
@@ -25,8 +26,8 @@ class HttpSource(RecordSource):
 
     def __init__(self, settings: SourceSettings, table: Table) -> None:
         own, common = table.source, settings.options
-        self._url = settings.url.rstrip("/") + "/" + own.get("path", table.name).lstrip("/")
-        self._parameters = own.get("parameters", {})
+        self._url, parameters = _joined(settings.url, own.get("path", table.name))
+        self._parameters = {**parameters, **own.get("parameters", {})}
         self._records = own.get("records", common.get("records", ""))
         self._paging = Paging(**own.get("page", common.get("page", {})))
         self._headers = common.get("headers", {})
@@ -125,3 +126,10 @@ class HttpSource(RecordSource):
                 f"{self.name}: {self.trail} were read, {total:,} announced",
                 hint="it changed in between, or page is wrong",
             )
+
+
+def _joined(url: str, path: str) -> tuple[str, dict[str, list[str]]]:
+    """The URL of what is at the path below another URL, and the parameters of both."""
+    (base, _, common), (own, _, more) = url.partition("?"), path.partition("?")
+    whole = base.rstrip("/") + "/" + own.lstrip("/") if own else base
+    return whole, parse_qs(f"{common}&{more}", keep_blank_values=True)

@@ -85,7 +85,12 @@ def served(answer: Callable[[Asked], Answer | None], *, tls: Path | None = None)
             parts = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             request = Asked(
-                self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers), body, monotonic()
+                self.command,
+                parts.path,
+                dict(parse_qsl(parts.query, keep_blank_values=True)),
+                dict(self.headers),
+                body,
+                monotonic(),
             )
             asked.append(request)
             answered = answer(request)
