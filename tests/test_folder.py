@@ -116,6 +116,25 @@ def test_one_table_is_loaded_by_its_name_whatever_alphabet(tmp_path: Path, examp
     assert (one, outcomes(alone)) == (0, {"succeeded": ["table-客户"]})
 
 
+def test_files_whose_jobs_would_have_one_name_are_loaded_each_by_its_own(
+    tmp_path: Path, example: Path, database: str
+) -> None:
+    files = ["a,b", "a&b", "Sales 2024", "Sales_2024", "c"]
+    make(tmp_path / "in", *(f"{name}.csv" for name in files))
+    status, events = run_example(example, tmp_path / "in", database)
+    make(tmp_path / "in", "0.csv", "a;b.csv")
+    again, later = run_example(example, tmp_path / "in", database)
+
+    names = {str(job) for job in outcomes(events)["succeeded"]}
+    assert (status, again) == (0, 0)
+    assert names == {
+        "cleanup", "final", "table-a_b-1eb7c54d", "table-a_b-4e012385",
+        "table-Sales_2024-ef87a32b", "table-Sales_2024-54533889", "table-c",
+    }  # fmt: skip
+    assert len({str(job) for job in outcomes(later)["succeeded"]} - names) == 2
+    assert query(database, "SELECT count(*) FROM pg_tables WHERE schemaname = 'raw'") == [(len(files) + 2,)]
+
+
 def test_files_that_clash_start_no_load(tmp_path: Path, example: Path, database: str) -> None:
     make(tmp_path / "in", "a.csv", "a.csv.gz")
     env = clean_env(DATABASE_URL=database, ETL_SOURCE=str(tmp_path / "in"))

@@ -217,6 +217,9 @@ def test_lines_of_an_env_file(line: str, value: str) -> None:
         ("{ file = { command = 'ls' } }", ["a-one.csv", "a-two.csv"]),
         ("{ command = 'ls' }", ["a-one.csv", "a-two.csv"]),
         ("{ command = ['x'] }", ["a-x"]),
+        ("{ id = ['a/b', 'a?b', 'ab'] }", ["a-a_b-c14cddc0", "a-a_b-c2a7b64a", "a-ab"]),
+        ("{ id = ['a?b', 'c', 'a b', 'a/b'] }", ["a-a_b-c2a7b64a", "a-c", "a-a_b-c8687a08", "a-a_b-c14cddc0"]),
+        ("{ x = ['p-q', 'p'], y = ['r', 'q-r'] }", ["a-p-q-r-105c108f", "a-p-q-q-r", "a-p-r", "a-p-q-r-5e687530"]),
     ],
 )
 def test_a_matrix_makes_one_job_for_each_combination(matrix: str, names: list[str]) -> None:

@@ -197,7 +197,10 @@ def test_a_job_run_by_its_value_can_be_retried(project: Project) -> None:
         ('{"tables": [true]}', "table from find: true is no text or whole number"),
         ('{"tables": {"a": 1}}', 'table from find: {"a": 1} is no text or whole number'),
         ('{"tables": ["a", ""]}', "table from find: a value is empty"),
-        ('{"tables": ["a/b", "a?b"]}', "a/b and a?b give the same name 'load-a_b'"),
+        (
+            '{"tables": ["a/b", "a?b", "a_b-c14cddc0"]}',
+            "a/b and a_b-c14cddc0 give the same name 'load-a_b-c14cddc0'",
+        ),
         ('{"tables": ["\\\\u0000"]}', "table from find: no text can hold a NUL character"),
         ('{"tables": ["\\\\udcff"]}', "table from find: '\\udcff' cannot be written as UTF-8"),
     ],
@@ -302,7 +305,7 @@ def test_a_single_copy_is_run_by_its_value(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("values", "reason"),
-    [(["a", "a"], "'a' stands there twice"), ([""], "a value is empty"), (["a/", "a?"], "a/ and a? give the same")],
+    [(["a", "a"], "'a' stands there twice"), ([""], "a value is empty"), (["x" * 200], "is longer than 200 bytes")],
 )
 def test_values_on_the_command_line_are_looked_at_like_reported_ones(
     project: Project, values: list[str], reason: str

@@ -15,9 +15,9 @@ from etl_runner.pipeline.matrix import (
     SHORT_FORM,
     MatrixError,
     Values,
-    add_copy,
     combinations,
     matrix_values,
+    named,
 )
 from etl_runner.pipeline.pipeline import Template, words_of
 from etl_runner.pipeline.positions import Path
@@ -87,13 +87,11 @@ class JobReader:
             return (STAND_IN,)
 
     def _copies(self, name: str, params: Mapping[str, tuple[str, ...]]) -> tuple[Copy, ...]:
-        copies: dict[str, Copy] = {}
         try:
-            for values in combinations(params):
-                add_copy(copies, name, values)
+            return named(name, combinations(params))
         except MatrixError as error:
             self.source.add(("jobs", name, "matrix"), error.message, error.cure)
-        return tuple(copies.values())
+            return ()
 
     # phase, pools, explain
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 
 from etl_runner.model import Copy, Expansion, Output
@@ -65,11 +66,7 @@ def reported_values(values: object) -> tuple[str, ...]:
 
 def copies_of(job: str, expansion: Expansion, reported: Callable[[Output], object]) -> tuple[Copy, ...]:
     """The copies of a job; `reported` gives what another job reported. No value, no copies. Raises MatrixError."""
-    matrix = {key: _known(key, values, reported) for key, values in expansion.matrix.items()}
-    copies: dict[str, Copy] = {}
-    for params in combinations(matrix):
-        add_copy(copies, job, params)
-    return tuple(copies.values())
+    return named(job, combinations({key: _known(key, values, reported) for key, values in expansion.matrix.items()}))
 
 
 def _known(key: str, values: tuple[str, ...] | Output, reported: Callable[[Output], object]) -> tuple[str, ...]:
@@ -81,13 +78,29 @@ def _known(key: str, values: tuple[str, ...] | Output, reported: Callable[[Outpu
         raise MatrixError(f"{key} from {values.job}: {error.message}") from None
 
 
-def add_copy(copies: dict[str, Copy], job: str, params: dict[str, str]) -> None:
-    """Add the copy with these values by its name; raises MatrixError where the name is taken or too long."""
-    copy = Copy(name=copy_name(job, params), params=params)
+def named(job: str, every: Iterable[dict[str, str]]) -> tuple[Copy, ...]:
+    """A copy for each of the values; those that would have the same name get a hash of their values behind it.
+
+    So a value's name does not depend on the order, nor on how many others there are. Raises MatrixError where a name is
+    too long, or taken all the same.
+    """
+    plain = [(copy_name(job, params), params) for params in every]
+    times = Counter(name for name, _ in plain)
+    copies: dict[str, Copy] = {}
+    for name, params in plain:
+        _add(copies, Copy(name=name if times[name] == 1 else f"{name}-{_hash(params)}", params=params))
+    return tuple(copies.values())
+
+
+def _hash(params: Mapping[str, str]) -> str:
+    return hashlib.sha256("\0".join(params.values()).encode(errors="surrogatepass")).hexdigest()[:8]
+
+
+def _add(copies: dict[str, Copy], copy: Copy) -> None:
     if len(copy.name.encode()) > LONGEST_NAME:
         raise MatrixError(f"the name {copy.name[:40]}… is longer than {LONGEST_NAME} bytes")
     if other := copies.get(copy.name):
-        both = " and ".join("-".join(p.values()) for p in (other.params, params))
+        both = " and ".join("-".join(p.values()) for p in (other.params, copy.params))
         raise MatrixError(f"{both} give the same name {copy.name!r}", cure="use other values")
     copies[copy.name] = copy
 
