@@ -32,7 +32,7 @@ from etl_jobs.records import (
     write_record,
 )
 from etl_jobs.refusals import explained, refused_rows
-from etl_jobs.rejects import keep_rejected
+from etl_jobs.rejects import Rejected, keep_rejected
 from etl_jobs.shape import pinned_columns, shape_of
 from etl_jobs.sources import open_source, types_of
 from etl_jobs.staging import check_header
@@ -137,10 +137,7 @@ class _Load:
             changed = change_target(session, work.step(staged, found))
             move_watermark(session, work.name, table, found)
             loaded = _loaded(staged, found, changed)
-            anew = work.full or table.strategy not in _GROWING
-            if table.reject_limit or not work.catalogue.lists(table.rejects_name):
-                alone = bool(table.interval)
-                keep_rejected(session, work.rejects, staged.rejected, attempt=self.attempt, anew=anew, alone=alone)
+            self._keep(staged.rejected)
             values = self._record_values(loaded, found, held=self._held(staged, found, changed), since=staged.since)
             number = write_record(session, self.attempt, values)
             session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(work.staging))
@@ -163,6 +160,14 @@ class _Load:
             return Held(rows=rows, checksum=checksum, columns=columns)
         rows, checksum = changed.grown
         return Held(rows=before.rows + rows, checksum=before.checksum + checksum, columns=columns)
+
+    def _keep(self, rejected: Sequence[Rejected]) -> None:
+        """Write the rejected rows down, unless their table is one that the catalogue loads."""
+        work, table = self.work, self.work.table
+        if work.catalogue.lists(table.rejects_name) and not table.reject_limit:
+            return
+        anew, alone = work.full or table.strategy not in _GROWING, bool(table.interval)
+        keep_rejected(work.session, work.rejects, rejected, attempt=self.attempt, anew=anew, alone=alone)
 
     def _record_values(self, loaded: Loaded, found: Found, *, held: Held, since: str | None) -> dict[str, object]:
         return {

@@ -96,12 +96,7 @@ class Work:
             create_staging(self.session, self.staging, self.table, first=self.held, logged=self.beside)
             self.check_target(shape, like=self.staging)
             copied = self._copied(self.copy(header, None if shape.unknown else part))
-            types = infer(self.session, self.staging, shape.unknown)
-            refuse_text_watermark(self.table, types)
-            cast(self.session, self.staging, types)
-            if shape.unknown and part is not None:  # only now its condition can be understood
-                with self._asking(part):
-                    self.session.execute(sql.SQL("DELETE FROM {} WHERE NOT {}").format(self.staging, part))
+            types = self._inferred(shape.unknown, part)
         typed = replace(self, table=replace(self.table, columns=self.table.columns | types))
         refuse_unfit(typed.table)
         self._analyze()
@@ -109,6 +104,16 @@ class Work:
         kept = kept_records(typed.copy(header, part), typed.table, unread=unread)
         places = Places(self.source, kept=kept, unread=unread)
         return typed, Staged(part=part, since=since, bytes=copied.bytes, rejected=tuple(rejected), places=places)
+
+    def _inferred(self, unknown: tuple[str, ...], part: sql.Composable | None) -> dict[str, str]:
+        """Give the columns that came as text their types. Only then a condition can be asked about such rows."""
+        types = infer(self.session, self.staging, unknown)
+        refuse_text_watermark(self.table, types)
+        cast(self.session, self.staging, types)
+        if unknown and part is not None:
+            with self._asking(part):
+                self.session.execute(sql.SQL("DELETE FROM {} WHERE NOT {}").format(self.staging, part))
+        return types
 
     def _analyze(self) -> None:
         """What the server has to know of staging; of a table that is replaced, what it knew of the old one."""
@@ -133,7 +138,7 @@ class Work:
             refuse_losses(self.session, self.target, self.table, self.source, found=self.held)
 
     def copy(self, header: tuple[str, ...], part: sql.Composable | None) -> Copy:
-        """The source's way into staging."""
+        """The source's way into staging; of its rows those of `part`."""
         return Copy(
             session=self.session,
             target=self.staging,
