@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy
+from psycopg.conninfo import conninfo_to_dict
 
 from etl_jobs.errors import UnavailableError
 from etl_jobs.sources import TypedSource
-from etl_jobs.sources.database import DatabaseSource, may_pass
+from etl_jobs.sources.database import DatabaseSource
+from etl_jobs.sources.drivers import may_pass, told
+from etl_jobs.sources.excerpts import Excerpts
 from etl_jobs.tables import SourceSettings, Table
 from tests.support.jobs import query, rows
-from tests.support.servers import database, warehouse
+from tests.support.servers import Warehouse, database, warehouse
 from tests.support.sources import Load
 
 
@@ -24,6 +28,13 @@ def load(tmp_path: Path, database: str) -> Load:
     return Load(
         tmp_path, database, kind="sql", top='url = "sqlite:///${FOLDER}/there.db"', env={"FOLDER": str(tmp_path)}
     )
+
+
+@pytest.fixture
+def there(warehouse: Warehouse) -> Iterator[str]:
+    """Another PostgreSQL database."""
+    with warehouse.database() as dsn:
+        yield dsn
 
 
 def run(folder: Path, *statements: str) -> None:
@@ -280,3 +291,108 @@ def test_a_code_that_is_no_first_argument_is_found() -> None:
     error.orig.errno = 1045  # type: ignore[union-attr]
 
     assert not may_pass(error, backend="mariadb")
+
+
+TOLD: dict[str, tuple[str, Exception, str]] = {  # of a table with secret columns
+    "no such table": ("mysql", Exception(1146, "Table 'd.t' doesn't exist"), "(1146, \"Table 'd.t' doesn't exist\")"),
+    "a value": ("mysql", Exception(1292, "Truncated incorrect DOUBLE value: 'DE99'"), "UNTOLD [Exception 1292]"),
+    "a query": ("mariadb", Exception(1064, "near 'SELEC'"), "(1064, \"near 'SELEC'\")"),
+    "no server": ("mysql", Exception(2003, "Can't connect"), "(2003, \"Can't connect\")"),
+    "oracle's value": ("oracle", Exception("ORA-01722: invalid number 'DE99'"), "UNTOLD [Exception 01722]"),
+    "oracle's table": ("oracle", Exception("ORA-00942: no table"), "ORA-00942: no table"),
+    "odbc's value": ("mssql", Exception("22018", "converting 'DE99'"), "UNTOLD [Exception 22018]"),
+    "odbc's table": ("mssql", Exception("42S02", "Invalid object 't'"), "('42S02', \"Invalid object 't'\")"),
+    "anybody's": ("firebird", Exception("DE99"), "UNTOLD [Exception]"),
+    "a column": ("x", Exception("column 'v': DE99, column 'w'"), "it, column 'v'; UNTOLD ["),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_words_that_may_quote_a_value_are_not_told_where_columns_are_secret(case: str) -> None:
+    backend, cause, expected = TOLD[case]
+    error = sqlalchemy.exc.OperationalError("SELECT 'DE98'", {"x": "DE97"}, cause)
+
+    said = told(error, backend=backend, excerpts=Excerpts(quiet=True), columns=["v"])
+    open_words = told(error, backend=backend, excerpts=Excerpts())
+
+    assert expected.replace("UNTOLD", "its words may quote a secret value") in said
+    assert "DE9" not in said
+    assert open_words == str(cause)
+
+
+SPEAKERS: dict[str, tuple[list[str], str]] = {
+    "a value that is no text": (["CREATE TABLE t (id, v)", "INSERT INTO t VALUES (1, cast(x'44453939ff' AS text))"],
+                                "the server refuses it, column 'v'; its words may quote a secret value"),
+    "a function": (["CREATE TABLE u (id, w)", "INSERT INTO u VALUES (1, 'DE99')",
+                    "CREATE VIEW t AS SELECT id, json_extract('{}', w) AS v FROM u"],
+                   "its words may quote a secret value [OperationalError SQLITE_ERROR]"),
+    "a missing table": ([], "no such table: t"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SPEAKERS)
+def test_a_driver_tells_no_value_of_a_table_with_secret_columns(load: Load, case: str) -> None:
+    statements, said = SPEAKERS[case]
+    run(load.folder, *statements)
+    load.table("t", {"id": "integer", "v": "text"})
+    load.table("s", {"id": "integer", "v": "text"}, 'source.table = "t"\nsecret = ["v"]')
+
+    spoken, quiet = load.load(0), load.load(1)
+
+    assert (spoken.status, quiet.status) == (78, 78), quiet.stderr
+    assert "DE99" in spoken.stderr or not statements
+    assert said in quiet.stderr
+    assert "DE99" not in quiet.stdout + quiet.stderr
+
+
+def test_what_a_driver_makes_of_a_value_it_does_not_understand_is_no_traceback(load: Load) -> None:
+    load.top = 'url = "sqlite:///${FOLDER}/there.db?detect_types=1"'  # Python's own converters
+    run(load.folder, "CREATE TABLE t (id integer, v date)", "INSERT INTO t VALUES (1, 'DE99')")
+    load.table("t", {"id": "integer", "v": "text"})
+    load.table("s", {"id": "integer", "v": "text"}, 'source.table = "t"\nsecret = ["v"]')
+
+    spoken, quiet = load.load(0), load.load(1)
+
+    assert (spoken.status, quiet.status) == (65, 65), spoken.stderr
+    assert "there.db: t failed: invalid literal for int() with base 10: b'DE99'" in spoken.stderr
+    assert "t failed: the server refuses it; its words may quote a secret value [ValueError]" in quiet.stderr
+    assert "DE99" not in quiet.stderr
+
+
+def test_a_driver_that_echoes_the_password_is_not_quoted(load: Load, warehouse: Warehouse) -> None:
+    load.top = 'url = "postgresql+psycopg://sk4711abcdef:sk4711abcdef@/x?host=${RUN}&application_name=a"'
+    load.env["RUN"] = str(conninfo_to_dict(load.dsn)["host"])
+    load.table("t", {"id": "integer"})
+
+    ended = load.load()
+
+    assert ended.status == 78
+    assert 'role "***" does not exist' in ended.stderr
+    assert "sk4711abcdef" not in ended.stderr
+
+
+@pytest.mark.parametrize("url", ["sqlite:///${FOLDER}/there.db?timeout=s3cret", "mysql+pymysql://u:p@h:s3cret/d"])
+def test_an_url_that_a_driver_does_not_understand_is_the_catalogues_mistake(load: Load, url: str) -> None:
+    load.top = f'url = "{url}"'
+    load.table("t", {"id": "integer"})
+
+    ended = load.load()
+
+    assert ended.status == 78
+    assert "Traceback" not in ended.stderr
+    assert "source.url" in ended.stderr
+
+
+def test_a_value_that_the_driver_cannot_make_anything_of_is_no_traceback(load: Load, there: str) -> None:
+    query(there, "CREATE TABLE t (id int, v date); INSERT INTO t VALUES (1, 'infinity')")
+    load.top = 'url = "${THERE}"'
+    found = conninfo_to_dict(there)
+    load.env["THERE"] = f"postgresql+psycopg://{found['user']}@/{found['dbname']}?host={found['host']}"
+    load.table("t", {"id": "integer", "v": "date"})
+    load.table("s", {"id": "integer", "v": "date"}, 'source.table = "t"\nsecret = ["v"]')
+
+    spoken, quiet = load.load(0), load.load(1)
+
+    assert "Traceback" not in spoken.stderr + quiet.stderr
+    assert "'infinity'" in spoken.stderr
+    assert "infinity" not in quiet.stderr

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, UnavailableError
-from etl_jobs.refusals import has_no_entry
+from etl_jobs.sources.drivers import may_pass, told
+from etl_jobs.sources.excerpts import Excerpts, secrets_in_parameters
 from etl_jobs.sources.extras import needed
 from etl_jobs.sources.records import are_arrays, header, lines
 from etl_jobs.sources.sqlite_values import Check, checks_of, holding
@@ -22,11 +23,6 @@ with needed("sql", "this source"):
     from sqlalchemy.dialects import postgresql
 
 _ROWS_PER_BLOCK = 2_000
-_PASSING = ("OperationalError", "InterfaceError", "InternalError", "TimeoutError", "DisconnectionError")
-# No right to the database, a wrong login, no database chosen, an unknown one, an unknown column, no right to a table or
-# a column, no login from here.
-_MYSQL_NEEDS_A_PERSON = (1044, 1045, 1046, 1049, 1054, 1142, 1143, 1698)
-_BUSY = ("locked", "busy")  # SQLite calls nearly every error an operational one
 
 
 class DatabaseSource(RecordSource):
@@ -35,10 +31,12 @@ class DatabaseSource(RecordSource):
     def __init__(self, settings: SourceSettings, table: Table) -> None:
         try:
             self._url = sqlalchemy.make_url(settings.url)
-        except sqlalchemy.exc.ArgumentError:  # what it says may quote the password
+        except (sqlalchemy.exc.ArgumentError, ValueError):  # what it says may quote the password
             raise MisconfiguredError(
                 "source.url is no URL of a database", hint="it looks like mysql+pymysql://user:password@host/database"
             ) from None
+        secrets = {self._url.password or "", *secrets_in_parameters(self._url.query)}
+        self._excerpts = Excerpts(secrets, quiet=bool(table.secret))
         self._table = table
         self._query: str | None = table.source.get("query")
         self._schema: str | None = table.source.get("schema")
@@ -67,7 +65,8 @@ class DatabaseSource(RecordSource):
     def blocks(self) -> Iterator[bytes]:
         self.trail.begin()
         with self._connected() as connection:
-            result = self._run(connection)
+            with self._driving():
+                result = self._run(connection)
             names = tuple(result.keys())
             if same := [name for name, count in Counter(names).items() if count > 1]:
                 raise DataRejectedError(
@@ -79,11 +78,30 @@ class DatabaseSource(RecordSource):
             arrays = are_arrays({name: self._table.columns.get(name, "") for name in names})
             checks = self._checks(names)
             yield header(names)
-            for rows in result.partitions(_ROWS_PER_BLOCK):
+            for rows in self._partitions(result):
                 self._refuse_losses(rows, names, checks)
                 block = lines(rows, arrays)
                 self.trail.add(block, records=len(rows))
                 yield block
+
+    def _partitions(self, result: sqlalchemy.CursorResult[Any]) -> Iterator[Sequence[sqlalchemy.Row[Any]]]:
+        partitions = result.partitions(_ROWS_PER_BLOCK)
+        while True:
+            with self._driving():
+                rows = next(partitions, None)
+            if rows is None:
+                return
+            yield rows
+
+    @contextlib.contextmanager
+    def _driving(self) -> Iterator[None]:
+        """Whatever a driver raises at a value that it does not understand is an error of the source."""
+        try:
+            yield
+        except sqlalchemy.exc.SQLAlchemyError:
+            raise
+        except Exception as error:  # of the driver's own code, which may be anybody's
+            raise DataRejectedError(self._told(error)) from error
 
     @property
     def _is_sqlite(self) -> bool:
@@ -111,11 +129,16 @@ class DatabaseSource(RecordSource):
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlalchemy.Connection]:
         """A connection of its own; every error in it is said as one of the source, with what had been read."""
+        try:
+            with self._opened().execution_options(stream_results=True, max_row_buffer=_ROWS_PER_BLOCK) as connection:
+                yield connection
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            raise self._said(error) from error
+
+    def _opened(self) -> sqlalchemy.Connection:
         self._must_exist()
         try:
-            engine = sqlalchemy.create_engine(self._url, poolclass=sqlalchemy.NullPool)
-            with engine.connect().execution_options(stream_results=True, max_row_buffer=_ROWS_PER_BLOCK) as connection:
-                yield connection
+            return sqlalchemy.create_engine(self._url, poolclass=sqlalchemy.NullPool).connect()
         except ModuleNotFoundError as error:
             said = f"{self._url.drivername} needs {error.name}, which is not installed"
             raise MisconfiguredError(said, hint=f"pip install {error.name}") from error
@@ -124,15 +147,19 @@ class DatabaseSource(RecordSource):
                 f"there is no database called {self._url.drivername!r}",
                 hint="SQLAlchemy's dialects are listed in its manual",
             ) from None
-        except sqlalchemy.exc.SQLAlchemyError as error:
-            raise self._said(error) from error
+        except (TypeError, ValueError) as error:  # of a driver that does not understand the URL's parameters
+            raise MisconfiguredError(self._told(error), hint="see source.url") from error
 
     def _said(self, error: sqlalchemy.exc.SQLAlchemyError) -> JobError:
-        cause = getattr(error, "orig", None) or error
-        said = " ".join(str(cause).split())
         if may_pass(error, backend=self._url.get_backend_name()):
-            return UnavailableError(self.failed(said), hint="the table is as it was")
-        return MisconfiguredError(self.failed(said))
+            return UnavailableError(self._told(error), hint="the table is as it was")
+        return MisconfiguredError(self._told(error))
+
+    def _told(self, error: Exception) -> str:
+        """The message of it."""
+        names = self._known[0] if self._known else tuple(self._table.columns)
+        backend = self._url.get_backend_name()
+        return self.failed(told(error, backend=backend, excerpts=self._excerpts, columns=names))
 
     def _must_exist(self) -> None:
         """SQLite would make a file that is not there."""
@@ -161,23 +188,6 @@ class DatabaseSource(RecordSource):
         """A table's columns with their types in PostgreSQL's words, as far as they have any."""
         described = sqlalchemy.inspect(connection).get_columns(self._relation, schema=self._schema)
         return {str(column["name"]): _server_type(column["type"]) for column in described}
-
-
-def may_pass(error: sqlalchemy.exc.SQLAlchemyError, *, backend: str) -> bool:
-    """Whether another attempt is worth it: drivers call much an operational error that only a person cures."""
-    if type(error).__name__ not in _PASSING:
-        return False
-    cause = getattr(error, "orig", None) or error
-    match backend:
-        case "sqlite":
-            return any(word in str(cause) for word in _BUSY)
-        case "mysql" | "mariadb":
-            return not any(code in _MYSQL_NEEDS_A_PERSON for code in (getattr(cause, "errno", None), *cause.args[:1]))
-        case "postgresql":
-            state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
-            return not has_no_entry(str(cause), state=state)
-        case _:
-            return True
 
 
 def _server_type(kind: sqlalchemy.types.TypeEngine[Any]) -> str:
