@@ -87,10 +87,12 @@ def place_in(context: str) -> tuple[int | None, tuple[str, ...], str | None]:
 
 @dataclass(slots=True)
 class _Notes:
-    """What COPY has said about the records that it has left out, and how many it says there were."""
+    """What COPY has said of records it has left out, of one more than `limit`, and how many it says there were."""
 
     columns: Collection[str]
+    limit: int
     skipped: list[Skipped] = field(default_factory=list)
+    named: int = 0
     said: int = 0
     unclear: bool = False
 
@@ -105,23 +107,25 @@ class _Notes:
             for column in self.columns
             if start and text.startswith(column, start.end()) and (end := _NAMED.match(text, start.end() + len(column)))
         ]
-        self.skipped += named[:1]
+        self.named += 1
+        if len(self.skipped) <= self.limit:
+            self.skipped += named[:1]
         self.unclear = self.unclear or len(named) != 1
 
 
 @contextlib.contextmanager
-def noting(session: Session, skipped: list[Skipped], columns: Collection[str]) -> Iterator[None]:
-    """Keep what COPY into these columns says about the records it leaves out.
+def noting(session: Session, skipped: list[Skipped], columns: Collection[str], *, limit: int) -> Iterator[None]:
+    """Keep what COPY into these columns says about the records it leaves out: one more than `limit` at most.
 
     Raises UnclearError at the end where not all of it was understood.
     """
-    notes = _Notes(columns)
+    notes = _Notes(columns, limit)
     session.execute("SET client_min_messages = 'notice'")
     session.add_notice_handler(notes.take)
     try:
         yield
     finally:
         session.remove_notice_handler(notes.take)
-    if notes.unclear or notes.said != len(notes.skipped):
+    if notes.unclear or notes.said != notes.named:
         raise UnclearError
     skipped += notes.skipped

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from etl_jobs.complaints import Skipped, UnclearError, complaint_of, noting
 from etl_jobs.errors import DataRejectedError
+from etl_jobs.listening import ListeningWriter
 from etl_jobs.screening import screen, without
 from etl_jobs.sources import Source
 from etl_jobs.sources.framing import with_quoted_marks
@@ -65,9 +66,10 @@ def copy_text(copy: Copy) -> Copied:
 def _noted(copy: Copy) -> Copied:
     """The whole text at once; raises UnclearError where it is not clear which records the server has left out."""
     skipped: list[Skipped] = []
-    watched = noting(copy.session, skipped, copy.columns) if copy.limit else contextlib.nullcontext()
+    limit, blocks = copy.limit, _understood(copy, copy.source.blocks())
+    watched = noting(copy.session, skipped, copy.columns, limit=limit) if limit else contextlib.nullcontext()
     with emptied(copy), watched:
-        sent = send(copy.session, text_statement(copy), _understood(copy, copy.source.blocks()))
+        sent = send(copy.session, text_statement(copy), blocks, listens=bool(limit))
     return Copied(bytes=sent, skipped=tuple(skipped))
 
 
@@ -91,10 +93,13 @@ def copy_rest(copy: Copy, gone: Mapping[int, bytes]) -> Copied:
     return Copied(bytes=sent)
 
 
-def send(session: Session, statement: sql.Composed, blocks: Iterable[bytes]) -> int:
-    """Carry out a COPY FROM STDIN with these blocks; returns how many bytes they were."""
-    sent = 0
-    with session.cursor().copy(statement) as copying:
+def send(session: Session, statement: sql.Composed, blocks: Iterable[bytes], *, listens: bool = False) -> int:
+    """Carry out a COPY FROM STDIN with these blocks; returns how many bytes they were.
+
+    One of which the server may have much to say needs somebody who `listens`.
+    """
+    sent, cursor = 0, session.cursor()
+    with cursor.copy(statement, writer=ListeningWriter(cursor) if listens else None) as copying:
         for block in blocks:
             copying.write(block)
             sent += len(block)

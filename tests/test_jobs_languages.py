@@ -56,7 +56,7 @@ def test_where_more_than_one_reading_is_possible_all_are_told(context: str, plac
 
 def say(session: psycopg.Connection, *notices: str) -> list[Skipped]:
     skipped: list[Skipped] = []
-    with noting(session, skipped, ("id", "v")):
+    with noting(session, skipped, ("id", "v"), limit=9):
         for notice in notices:
             session.execute(f"DO $$ BEGIN RAISE NOTICE '%', $text${notice}$text$; END $$")
     return skipped

@@ -393,3 +393,16 @@ def test_strange_and_long_records_are_kept_as_they_are(tmp_path: Path, database:
         shop.dsn, """SELECT record->>'text' FROM shop."100% {n} of 'it__rejects" ORDER BY length(place), place"""
     )
     assert [text for (text,) in kept] == strange
+
+
+def test_a_server_that_has_much_to_say_of_bad_values_is_listened_to(shop: Shop) -> None:
+    """What it says of so many is more than fits between it and us."""
+    shop.redeclare(0, "max_delete = 0.5", "max_delete = 1.0\nrejects = { limit = 60000 }")
+    text = "id,name,day,boss\n1,a,,\n" + "x,b,,\n" * 60_000 + "2,c,,\n"
+    shop.file("people.csv", text)
+    ended = shop.load()
+    shop.file("people.csv", text + "x,b,,\n")
+    too_many = shop.load()
+
+    assert (ended.status, ended.metrics.get("rejected"), too_many.status) == (0, 60_000, 65), ended.stderr
+    assert [row[0] for row in shop.rows("people")] == [1, 2]
