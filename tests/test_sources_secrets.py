@@ -12,10 +12,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from etl_jobs.sources.excerpts import Excerpts, secrets_in_headers, secrets_in_parameters, secrets_in_url
 from tests.support.cli import ETL_RUN, clean_env
-from tests.support.servers import database, warehouse
+from tests.support.jobs import query
+from tests.support.servers import Warehouse, database, warehouse
 from tests.support.sources import Answer, Asked, Load, dripping, page, served
 
 TOKEN = 'sk-Öl/4711 "x"+9'
@@ -185,6 +187,48 @@ def test_an_erps_error_tells_no_password_and_no_traceback(tmp_path: Path, databa
         assert VALUE not in ended.stderr
     else:
         assert f"login('company', 'etl', '***') of {VALUE}" in ended.stderr
+
+
+POSTGRES: dict[str, tuple[str, str]] = {
+    "a cast": ("v::int", "[22P02]"),
+    "a name made of a value": ("v::regclass", "[42P01]"),
+    "a role made of a value": ("v::regrole", "[42704]"),
+    "what a function raises": ("f(v)", "[P0001]"),
+    "a hint": ("g(v)", "[42501]"),
+}
+
+
+@pytest.mark.parametrize("case", POSTGRES)
+def test_another_postgresql_tells_no_value_of_a_secret_column(
+    tmp_path: Path, database: str, warehouse: Warehouse, case: str
+) -> None:
+    expression, code = POSTGRES[case]
+    raising = "CREATE FUNCTION {}(v text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE {}; END $$"
+    with warehouse.database() as there:
+        query(there, raising.format("f", "'% is bad', v USING HINT = v"))
+        query(there, raising.format("g", "insufficient_privilege USING MESSAGE = v, HINT = v"))
+        query(there, f"CREATE TABLE u (id int, v text); INSERT INTO u VALUES (1, '{VALUE.lower()}')")
+        query(there, f"CREATE VIEW t AS SELECT id, {expression} AS iban FROM u")
+        load = Load(tmp_path, database, kind="postgresql", top='url = "${THERE}"', env={"THERE": there})
+        load.table("t", {"id": "integer", "iban": "text"})
+        load.table("s", {"id": "integer", "iban": "text"}, 'source.table = "t"\nsecret = ["iban"]')
+        spoken, quiet = load.load(0), load.load(1)
+
+    assert (spoken.status, quiet.status) == (78, 78), quiet.stderr
+    assert VALUE.lower() in spoken.stderr
+    assert f"its words may quote a secret value {code}" in quiet.stderr
+    assert VALUE.lower() not in quiet.stdout + quiet.stderr
+
+
+def test_a_postgresql_that_echoes_the_password_is_not_quoted(tmp_path: Path, database: str) -> None:
+    url = make_conninfo(database, user=PLAIN, password=PLAIN)
+    load = Load(tmp_path, database, kind="postgresql", top='url = "${THERE}"', env={"THERE": url})
+    load.table("t", {"id": "integer"})
+    ended = load.load()
+
+    assert ended.status == 78
+    assert 'role "***" does not exist' in ended.stderr
+    assert PLAIN not in ended.stderr
 
 
 def test_what_a_server_echoes_is_in_no_log_no_ledger_and_no_output(tmp_path: Path, database: str) -> None:

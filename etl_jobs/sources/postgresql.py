@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from etl_jobs.errors import JobError, MisconfiguredError, UnavailableError
 from etl_jobs.refusals import CURES_ITSELF, has_no_entry, words_of
+from etl_jobs.sources.excerpts import UNTOLD, Excerpts
 from etl_jobs.sources.trail import RecordSource
 from etl_jobs.sources.types import check_types
 from etl_jobs.tables import SourceSettings, Table
@@ -34,7 +35,10 @@ _BEGIN = """
     SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1;
     SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0
 """
+_PASSWORDS = ("password", "sslpassword", "oauth_client_secret")
 _UNLESS_SAID = {"connect_timeout": 10, "options": ""}  # PGOPTIONS are meant for the warehouse
+
+_OF_NAMES = "42"  # names are known before rows are read; while they are, these errors quote names made of values
 
 _Column = tuple[str, int, int]  # name, type and the type's modifier, as the server numbers them
 
@@ -66,6 +70,8 @@ class PostgresSource(RecordSource):
                 "source.url is no connection string", hint="it looks like postgresql://user@host:5432/database"
             ) from None
         self._url, self._table = settings.url, table
+        secrets = [str(found[key]) for key in _PASSWORDS if found.get(key)]
+        self._excerpts = Excerpts(secrets, quiet=bool(table.secret))
         self._more = {key: value for key, value in _UNLESS_SAID.items() if key not in found}
         self._query: str | None = table.source.get("query")
         self._relation = table.source.get("table", table.name)
@@ -74,6 +80,7 @@ class PostgresSource(RecordSource):
         server = "/".join(str(found[key]) for key in ("host", "dbname") if found.get(key))
         super().__init__(f"{server or 'postgresql'}: {shown}" + (f" for {table.name}" if self._query else ""))
         self._known: _Description | None = None
+        self._is_copying = False
 
     def columns(self) -> tuple[str, ...]:
         self._known = None
@@ -116,6 +123,7 @@ class PostgresSource(RecordSource):
     @contextlib.contextmanager
     def _session(self) -> Iterator[Session]:
         """A transaction that reads only; every error in it is said as one of the source, with what had been read."""
+        self._is_copying = False
         try:
             with contextlib.closing(psycopg.connect(self._url, autocommit=True, **self._more)) as session:  # type: ignore[arg-type, unused-ignore]
                 session.execute(_BEGIN)
@@ -124,13 +132,17 @@ class PostgresSource(RecordSource):
             raise self._said(error) from error
 
     def _said(self, error: psycopg.Error) -> JobError:
-        message = self.failed(words_of(error, secret=bool(self._table.secret)).strip())
-        state = error.sqlstate or ""
+        quiet, state = self._excerpts.quiet, error.sqlstate or ""
+        words = words_of(error, secret=quiet).strip()
+        if quiet and self._is_copying and state.startswith(_OF_NAMES):
+            words = f"the server refuses it; {UNTOLD} [{state}]"
+        message = self.failed(self._excerpts.hidden(words))
         if has_no_entry(message, state=state):
             return MisconfiguredError(message, hint="check source.url: database, user and password")
         if state.startswith(CURES_ITSELF) or (not state and isinstance(error, psycopg.OperationalError)):
             return UnavailableError(message, hint="the table is as it was")
-        return MisconfiguredError(message, hint=error.diag.message_hint or "")
+        hint = "" if quiet else self._excerpts.hidden(error.diag.message_hint or "")
+        return MisconfiguredError(message, hint=hint)
 
     def _asked(self) -> _Description:
         with self._session() as session:
@@ -163,6 +175,7 @@ class PostgresSource(RecordSource):
 
         Straight from libpq, which gives every row by itself: this loop is all that happens to a row.
         """
+        self._is_copying = True
         statement = sql.SQL("COPY ({}\n) TO STDOUT (FORMAT {})").format(self._select(), sql.SQL(form))
         connection = session.pgconn
         _passed(connection.exec_(statement.as_bytes(session)))
