@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import os
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from etl_jobs.errors import DataRejectedError, NotBinaryError
 from etl_jobs.sources.extras import needed
 from etl_jobs.sources.files import Stream, find_files, fingerprint_of, size_of
 from etl_jobs.sources.records import header
+from etl_jobs.sources.trail import MadeText
 from etl_jobs.sources.types import check_types
 from etl_jobs.tables import SourceSettings, Table
 
@@ -23,20 +24,14 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 with needed("parquet", "Parquet"):
     import pyarrow as pa
     from pgpq import ArrowToPostgresBinaryEncoder
-    from pyarrow import parquet
 
     from etl_jobs.sources.arrow_text import as_text, rows
-    from etl_jobs.sources.arrow_types import INTERVAL, converted, sent_as, server_type
-
-_ROWS = 4096  # at once: few enough that reading, encoding and the server's work overlap in the socket
-_BYTES = 4 * 1024 * 1024  # at once, as far as a file says how large its rows are
-_BUFFER = 64 * 1024  # of every column; without one, a row group's columns are read whole
+    from etl_jobs.sources.arrow_types import converted, sent_as, server_type
+    from etl_jobs.sources.parquet_file import Footer, batches, footer_of
 
 
-class ParquetSource:
-    """One or many files with the same columns."""
-
-    delimiter, quote, escape, null, encoding = ",", '"', '"', "", "UTF8"
+class ParquetSource(MadeText):
+    """One or many files with the same columns. What `columns` has found is what is read, or nothing is."""
 
     def __init__(self, settings: SourceSettings, table: Table) -> None:
         assert settings.folder is not None
@@ -44,154 +39,124 @@ class ParquetSource:
         self._file_column: str | None = table.source.get("file_column")
         self._lossy = table.source.get("lossy", ())
         self.name = ", ".join(str(settings.folder / pattern) for pattern in table.files)
+        self._known: dict[Path, Footer] = {}
 
     def columns(self) -> tuple[str, ...]:
-        first, *others = self._files()
-        types = _server_types(first)
-        for path in others:
-            if (found := _server_types(path)) != types:
-                raise DataRejectedError(
-                    f"{path}: its columns are not those of {first.name}: {_difference(found, types)}",
-                    hint="the files of a table need the same columns of the same types",
-                )
-        check_types(dict(types), self._table.columns, table=self._table.name, source=self.name, lossy=self._lossy)
-        return (*([self._file_column] if self._file_column else []), *(name for name, _ in types))
+        self._known = self._found()
+        types = self.types()
+        check_types(types, self._table.columns, table=self._table.name, source=self.name, lossy=self._lossy)
+        return tuple(field.name for field in self._fields())
 
     def types(self) -> dict[str, str]:
-        return ({self._file_column: "text"} if self._file_column else {}) | dict(_server_types(self._files()[0]))
+        return dict(_server_types(self._fields()))
 
     def blocks(self) -> Iterator[bytes]:
-        yield header(field.name for field in self._fields(self._files()[0]))
-        for path in self._files():
-            declared = [(f.name, self._table.columns.get(f.name, "text")) for f in self._fields(path)]
-            for columns in self._batches(path):
-                yield rows(
-                    [
-                        as_text(column, kind, name=name, lossy=name in self._lossy)
-                        for column, (name, kind) in zip(columns, declared, strict=True)
-                    ]
-                )
+        fields = self._fields()
+        declared = [self._table.columns.get(field.name, "text") for field in fields]
+
+        def text(columns: Sequence[pa.Array]) -> bytes:
+            return rows(
+                [
+                    as_text(column, kind, name=field.name, lossy=field.name in self._lossy)
+                    for column, kind, field in zip(columns, declared, fields, strict=True)
+                ]
+            )
+
+        yield header(field.name for field in fields)
+        yield from map(text, self._batches())
 
     def binary(self, kinds: Sequence[str]) -> Iterator[bytes] | None:
-        sent = [self._sent_as(path, kinds) for path in self._files()]
+        shapes = {footer.fields: self._with_file(footer) for footer in self._files().values()}.values()
+        sent = [[sent_as(f.type, kind) for f, kind in zip(fields, kinds, strict=True)] for fields in shapes]
         known = [[kind for kind in of_file if kind is not None] for of_file in sent]
         return self._encoded(known[0]) if known == sent else None
 
-    def _sent_as(self, path: Path, kinds: Sequence[str]) -> list[pa.DataType | None]:
-        return [sent_as(field.type, kind) for field, kind in zip(self._fields(path), kinds, strict=True)]
-
     def _encoded(self, sent: Sequence[pa.DataType]) -> Iterator[bytes]:
         schema = pa.schema([pa.field(str(number), kind) for number, kind in enumerate(sent)])
-        lossy = [field.name in self._lossy for field in self._fields(self._files()[0])]
+        lossy = [field.name in self._lossy for field in self._fields()]
         encoder = ArrowToPostgresBinaryEncoder(schema)
+
+        def encoded(columns: Sequence[pa.Array]) -> bytes:
+            try:
+                ready = [converted(c, k, lossy=may) for c, k, may in zip(columns, sent, lossy, strict=True)]
+            except pa.ArrowInvalid as error:
+                raise NotBinaryError from error
+            return encoder.write_batch(pa.RecordBatch.from_arrays(ready, schema=schema))
+
         yield encoder.write_header()
-        for path in self._files():
-            for columns in self._batches(path):
-                try:
-                    ready = [converted(c, k, lossy=may) for c, k, may in zip(columns, sent, lossy, strict=True)]
-                except pa.ArrowInvalid as error:
-                    raise NotBinaryError from error
-                yield encoder.write_batch(pa.RecordBatch.from_arrays(ready, schema=schema))
+        yield from map(encoded, self._batches())
         yield encoder.finish()
 
     def fingerprint(self) -> str:
-        return fingerprint_of(self._files())
+        return fingerprint_of(find_files(self._folder, self._table.files))
 
     def size(self) -> int | None:
-        return size_of(self._files())
+        return size_of(find_files(self._folder, self._table.files))
 
     def place(self, *, record: int | None = None, line: int | None = None) -> str:
-        """The file and the row in it, found by reading again."""
+        """The file and the row in it; a line is found by reading again."""
         number = record if record is not None else self._record_at(line or 1)
-        for path in self._files():
-            with _opened(path) as file:
-                there = file.metadata.num_rows
-            if number <= there:
+        for path, footer in self._files().items():
+            if number <= footer.rows:
                 return f"{path} row {number:,}"
-            number -= there
+            number -= footer.rows
         return f"{self.name} row {number:,}"
 
     def _record_at(self, line: int) -> int:
         reader = csv.reader(io.TextIOWrapper(io.BufferedReader(Stream(self.blocks())), "utf-8", newline=""))
         return next((number for number, _ in enumerate(reader) if reader.line_num >= line), 0)
 
-    def _files(self) -> list[Path]:
-        return find_files(self._folder, self._table.files)
+    def _files(self) -> dict[Path, Footer]:
+        """The files with their ends, as `columns` has found them."""
+        self._known = self._known or self._found()
+        return self._known
 
-    def _fields(self, path: Path) -> list[pa.Field]:
-        named = [pa.field(self._file_column, pa.string())] if self._file_column else []
-        return [*named, *_fields(path)]
+    def _found(self) -> dict[Path, Footer]:
+        """The files with their ends, and the same columns in all; one that did not change is not opened again."""
+        found: dict[Path, Footer] = {}
+        for path in find_files(self._folder, self._table.files):
+            footer = self._known.get(path)
+            if footer is None or footer.stamp != fingerprint_of([path]):
+                footer = footer_of(path)
+            first = next(iter(found.values()), footer)
+            found[path] = replace(footer, fields=first.fields) if footer.fields == first.fields else footer
+        _refuse_others(found)
+        return found
 
-    def _batches(self, path: Path) -> Iterator[list[pa.Array]]:
-        """The file's columns, some rows at a time; raises DataRejectedError where it is broken."""
-        done = 0
-        with _opened(path) as file:
-            fields, batches = _fields_of(file), _batches_of(file)
-            while True:
-                try:
-                    batch = next(batches, None)
-                except (pa.ArrowException, OSError) as error:
-                    said = f"{path} cannot be read to its end: {_first_line(error)} (after {done:,} rows)"
-                    raise DataRejectedError(said) from error
-                if batch is None:
-                    return
-                done += batch.num_rows
-                named = [pa.repeat(str(path.relative_to(self._folder)), batch.num_rows)] if self._file_column else []
-                yield named + [_meant(c, field.type) for c, field in zip(batch.columns, fields, strict=True)]
+    def _fields(self) -> tuple[pa.Field, ...]:
+        """Those of the first file, all others have the like."""
+        return self._with_file(next(iter(self._files().values())))
 
+    def _with_file(self, footer: Footer) -> tuple[pa.Field, ...]:
+        return (*([pa.field(self._file_column, pa.string())] if self._file_column else []), *footer.fields)
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[parquet.ParquetFile]:
-    try:
-        file = parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
-    except (pa.ArrowException, OSError) as error:
-        raise DataRejectedError(f"{path}: {_first_line(error)}") from error
-    with file:
-        yield file
+    def _batches(self) -> Iterator[list[pa.Array]]:
+        """The columns of all files, some rows at a time. Who reads them keeps none while the next are read."""
+        for path, footer in self._files().items():
+            found = batches(path, footer)
+            yield from map(partial(_after, str(path.relative_to(self._folder))), found) if self._file_column else found
 
 
-def _batches_of(file: parquet.ParquetFile) -> Iterator[pa.RecordBatch]:
-    """Row group by row group: what one needed is given back before the next begins."""
-    rows = _rows_at_once(file.metadata)
-    for number in range(file.num_row_groups):
-        yield from file.iter_batches(rows, row_groups=[number], use_threads=False)
+def _after(name: str, columns: list[pa.Array]) -> list[pa.Array]:
+    """The columns behind one that has the same name in every row."""
+    return [pa.repeat(name, len(columns[0])), *columns]
 
 
-def _rows_at_once(seen: parquet.FileMetaData) -> int:
-    groups = (seen.row_group(number) for number in range(seen.num_row_groups))
-    largest = max((group.total_byte_size // (group.num_rows or 1) for group in groups), default=0)
-    return max(1, min(_ROWS, _BYTES // (largest or 1)))
+def _refuse_others(files: dict[Path, Footer]) -> None:
+    """Raise DataRejectedError for a file that has not the columns of the first."""
+    (first, footer), *others = files.items()
+    types = _server_types(footer.fields)
+    for path, other in others:
+        if other.fields is not footer.fields and (found := _server_types(other.fields)) != types:
+            raise DataRejectedError(
+                f"{path}: its columns are not those of {first.name}: {_difference(found, types)}",
+                hint="the files of a table need the same columns of the same types",
+            )
 
 
-def _fields(path: Path) -> list[pa.Field]:
-    with _opened(path) as file:
-        return _fields_of(file)
-
-
-def _fields_of(file: parquet.ParquetFile) -> list[pa.Field]:
-    """The file's columns; an INTERVAL, which Arrow takes for any twelve bytes, as what it is."""
-    leaves = {file.schema.column(n).path: file.schema.column(n) for n in range(len(file.schema))}
-    return [
-        field.with_type(INTERVAL) if getattr(leaves.get(field.name), "converted_type", "") == "INTERVAL" else field
-        for field in file.schema_arrow
-    ]
-
-
-def _meant(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Twelve bytes as the interval that they are: months, days, milliseconds (Parquet's "Logical Types", INTERVAL)."""
-    if kind != INTERVAL:
-        return column
-    parts = (None if value is None else struct.unpack("<III", value) for value in column.to_pylist())
-    return pa.array([None if part is None else (*part[:2], part[2] * 1_000_000) for part in parts], INTERVAL)
-
-
-def _server_types(path: Path) -> list[tuple[str, str]]:
-    """The file's columns with PostgreSQL's types."""
-    return [(field.name, server_type(field.type)) for field in _fields(path)]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+def _server_types(fields: Iterable[pa.Field]) -> list[tuple[str, str]]:
+    """The columns with PostgreSQL's types."""
+    return [(field.name, server_type(field.type)) for field in fields]
 
 
 def _difference(found: Sequence[tuple[str, str]], expected: Sequence[tuple[str, str]]) -> str:

@@ -57,13 +57,17 @@ class Trail:
         return f"{self.records:,} rows ({self.bytes:,} bytes)"
 
 
-class RecordSource:
-    """What those sources share that make their text while they read: its dialect, and that only reading tells more.
+class MadeText:
+    """The dialect of the text that sources make themselves."""
+
+    delimiter, quote, escape, null, encoding = ",", '"', '"', "", "UTF8"
+
+
+class RecordSource(MadeText):
+    """What those sources share that make their text while they read: that only reading tells more.
 
     Each of them begins the `trail` anew where it begins to read, and adds what it hands out.
     """
-
-    delimiter, quote, escape, null, encoding = ",", '"', '"', "", "UTF8"
 
     def __init__(self, name: str, *, word: str = "row") -> None:
         self.name, self.trail = name, Trail(word)
