@@ -6,9 +6,11 @@ from psycopg import sql
 
 from etl_jobs.changes import Change, Changed, equal
 from etl_jobs.checksums import checksum, compared
+from etl_jobs.errors import MisconfiguredError
 from etl_jobs.repeating import insert_all
 from etl_jobs.sources.types import parse
 from etl_jobs.staging import identifiers
+from etl_jobs.tables import Table
 from etl_jobs.taken import keepers, refuse_kept_away
 from etl_jobs.warehouse import Session
 
@@ -72,6 +74,24 @@ def _alike(column: str, kind: str) -> sql.Composable:
     return compared({column: kind}, of="s")
 
 
+def refuse_unknown_batches(session: Session, name: str, table: Table) -> None:
+    """Refuse to add to what loads of another kind have left: nobody knows whether the source is part of it."""
+    if not table.batched:
+        return
+    row = session.execute(
+        "SELECT strategy FROM etl.load WHERE target = %(target)s"
+        " AND NOT EXISTS (SELECT FROM etl.batch WHERE target = %(target)s) ORDER BY id DESC LIMIT 1",
+        {"target": name},
+    ).fetchone()
+    if row:
+        raise MisconfiguredError(
+            f"table {table.name!r}: its rows are of loads that did not say which batches they were ({row[0]}):"
+            " append could add them once more",
+            hint="--full-refresh once makes the table equal to the source, and goes on from there;"
+            " or leave the strategy as it was",
+        )
+
+
 def forget_batches(session: Session, name: str) -> None:
-    """Of a table that is made anew."""
+    """Of a table that is made anew, or grows otherwise."""
     session.execute("DELETE FROM etl.batch WHERE target = %s", [name])

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
@@ -41,7 +42,12 @@ def catalogue_of(options: argparse.Namespace) -> Catalogue:
 
 def this_attempt(job: str) -> Attempt:
     """Who the runner says we are; `job` is what we call ourselves outside of a run."""
-    return Attempt(run=this_run(), job=os.environ.get("ETL_JOB") or job, number=_number("ETL_ATTEMPT") or 1)
+    return Attempt(
+        run=this_run(),
+        begun=_instant("ETL_RUN_STARTED"),
+        job=os.environ.get("ETL_JOB") or job,
+        number=_number("ETL_ATTEMPT") or 1,
+    )
 
 
 def this_run() -> int | None:
@@ -59,6 +65,19 @@ def _number(variable: str) -> int | None:
             hint="etl-run sets it; by hand it is left out",
         )
     return int(text)
+
+
+def _instant(variable: str) -> datetime | None:
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError as error:
+        raise MisconfiguredError(
+            f"the environment variable {variable} is {text!r}, not an instant such as 2026-01-31T03:00:00+00:00",
+            hint="etl-run sets it; by hand it is left out",
+        ) from error
 
 
 def run(main: Callable[[], None]) -> NoReturn:

@@ -9,13 +9,14 @@ from typing import Any, cast
 
 from psycopg import sql
 
+from etl_jobs.appending import refuse_unknown_batches
 from etl_jobs.checks import Found, count_problems
 from etl_jobs.copying import text_statement
 from etl_jobs.infer import infer
 from etl_jobs.owned import refuse_others
 from etl_jobs.parents import keys_of
 from etl_jobs.places import Places
-from etl_jobs.records import cached_load, declaration, refuse_full_interval
+from etl_jobs.records import cached_load, declaration, is_held, refuse_full_interval
 from etl_jobs.rules import Lot
 from etl_jobs.shape import Shape, pinned_columns, shape_of
 from etl_jobs.sources import open_source, types_of
@@ -57,6 +58,8 @@ def explain(session: Session, catalogue: Catalogue, table: Table, *, full: bool)
     work.check_target(shape, like=probe)
     if held and table.strategy == "replace":
         refuse_dependents(session, work.target)
+    if known:
+        refuse_unknown_batches(session, work.name, work.table)
     cached = _cached(session, work, table) if known else ""
     work = replace(work, full=full or bool(cached))
     since = beginning(session, work.name, shape.table) if known and not cached else None
@@ -85,7 +88,7 @@ def _head(session: Session, work: Work, *, since: str | None) -> str:
 def _cached(session: Session, work: Work, table: Table) -> str:
     declared = declaration(work.catalogue, table)
     found = cached_load(session, work.name, table, fingerprint=work.source.fingerprint(), declared=declared)
-    return found.cached if found else ""
+    return found.cached if found and is_held(session, work.target, found) else ""
 
 
 def _staging(work: Work, shape: Shape, header: tuple[str, ...], part: sql.Composable | None) -> list[str]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import psycopg
 from psycopg import sql
 
-from etl_jobs.appending import forget_batches
+from etl_jobs.appending import forget_batches, refuse_unknown_batches
 from etl_jobs.changes import Changed
 from etl_jobs.checks import Found
 from etl_jobs.checksums import whole
@@ -25,6 +25,7 @@ from etl_jobs.records import (
     declaration,
     forget_watermark,
     held_before,
+    is_held,
     move_watermark,
     recorded_load,
     refuse_full_interval,
@@ -98,14 +99,18 @@ class _Load:
     def known(self) -> Loaded | None:
         """What need not be done again: this job did it, or an earlier load still holds."""
         work = self.work
-        if recorded := recorded_load(work.session, work.name, self.attempt, fingerprint=self.fingerprint):
-            return recorded
-        if work.full or not work.held:
+        if not work.held:
             return None
-        return cached_load(work.session, work.name, work.table, fingerprint=self.fingerprint, declared=self.declared)
+        source = {"fingerprint": self.fingerprint, "declared": self.declared}
+        found = recorded_load(work.session, work.name, self.attempt, **source)
+        if not found and not work.full:
+            found = cached_load(work.session, work.name, work.table, **source)
+        return found if found and is_held(work.session, work.target, found) else None
 
     def run(self) -> Loaded:
         started = time.monotonic()
+        if self.work.held and not self.work.full:
+            refuse_unknown_batches(self.work.session, self.work.name, self.work.table)
         header = check_header(self.work.source, self.work.table, pinned=pinned_columns(self.work.table, self.work.held))
         shape = shape_of(self.work.table, header, self.work.held, own=types_of(self.work.source))
         work, staged = replace(self.work, table=shape.table).stage(header, shape)
@@ -131,9 +136,7 @@ class _Load:
         with added_columns(session, work.target, new, patience=work.wait), session.transaction():
             if not work.held:
                 create_target(session, work.target, table)
-                forget_batches(session, work.name)
-            if work.full or not work.held:
-                forget_watermark(session, work.name)
+            self._forget()
             changed = change_target(session, work.step(staged, found))
             move_watermark(session, work.name, table, found)
             loaded = _loaded(staged, found, changed)
@@ -142,6 +145,14 @@ class _Load:
             number = write_record(session, self.attempt, values)
             session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(work.staging))
         return replace(loaded, load=number)
+
+    def _forget(self) -> None:
+        """What was remembered holds for a target that exists, and only as long as it is loaded in the same way."""
+        session, table, anew = self.work.session, self.work.table, self.work.full or not self.work.held
+        if anew or table.strategy not in _GROWING:
+            forget_watermark(session, self.work.name)
+        if anew or not table.batched:
+            forget_batches(session, self.work.name)
 
     def _held(self, staged: Staged, found: Found, changed: Changed) -> Held:
         """What the target holds now.

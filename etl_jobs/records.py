@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import md5
 
 import psycopg
@@ -24,9 +25,13 @@ _REACHING = frozenset(("headers", "password", "timeout", "tries", "rate", "longe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """Who loads: `run` is None for a load started by hand."""
+    """Who loads: `run` is None for a load started by hand, else `begun` says when it began, if it is known.
+
+    Runs of other ledgers have the same numbers: of a machine that is made anew every night, or of a second one.
+    """
 
     run: int | None
+    begun: datetime | None = None
     job: str
     number: int = 1
 
@@ -98,7 +103,7 @@ def refuse_full_interval(table: Table) -> None:
 
 
 def forget_watermark(session: Session, name: str) -> None:
-    """Of a table that is made anew."""
+    """Of a table that is made anew, or is no longer read from there on."""
     session.execute("DELETE FROM etl.watermark WHERE target = %s", [name])
 
 
@@ -114,19 +119,32 @@ def move_watermark(session: Session, name: str, table: Table, found: Found) -> N
     session.execute(statement, [name, table.watermark, found.watermark])
 
 
-def recorded_load(session: Session, name: str, attempt: Attempt, *, fingerprint: str) -> Loaded | None:
+def recorded_load(
+    session: Session, name: str, attempt: Attempt, *, fingerprint: str, declared: str = ""
+) -> Loaded | None:
     """What an earlier attempt of this job committed without living to say so.
 
-    Only if it is the target's last load and its source is still the same: then the target holds it.
+    Only if it is the target's last load, and source and catalogue are still the same: then the target holds it.
     """
     if attempt.run is None or not fingerprint:
         return None
     statement = sql.SQL(
         "SELECT id, {} FROM etl.load AS l"
-        " WHERE target = %s AND run = %s AND job = %s AND attempt < %s AND fingerprint = %s"
+        " WHERE target = %(target)s AND run = %(run)s AND job = %(job)s AND attempt < %(attempt)s"
+        " AND fingerprint = %(fingerprint)s AND %(declared)s IN ('', split_part(declared, ' ', 1))"
+        " AND (started >= %(begun)s::timestamptz) IS NOT FALSE"
         " AND NOT EXISTS (SELECT FROM etl.load AS later WHERE later.target = l.target AND later.id > l.id)"
     ).format(identifiers(RECORDED.values()))
-    row = session.execute(statement, [name, attempt.run, attempt.job, attempt.number, fingerprint]).fetchone()
+    values = {
+        "target": name,
+        "run": attempt.run,
+        "begun": attempt.begun,
+        "job": attempt.job,
+        "attempt": attempt.number,
+        "fingerprint": fingerprint,
+        "declared": declared.partition(" ")[0],
+    }
+    row = session.execute(statement, values).fetchone()
     return Loaded(load=row[0], **dict(zip(RECORDED, row[1:], strict=True)), recorded=True) if row else None
 
 
@@ -174,6 +192,13 @@ def cached_load(session: Session, name: str, table: Table, *, fingerprint: str, 
     else:
         return None
     return Loaded(rows=rows, inserted=0, updated=0, deleted=0, duplicates=0, orphans=0, cached=why, load=number)
+
+
+def is_held(session: Session, target: sql.Identifier, loaded: Loaded) -> bool:
+    """Whether the target, which exists, still has rows if the load left any: somebody may have emptied it since."""
+    statement = sql.SQL("SELECT held_rows = 0 OR EXISTS (SELECT FROM {}) FROM etl.load WHERE id = %s").format(target)
+    row = session.execute(statement, [loaded.load]).fetchone()
+    return bool(row and row[0])
 
 
 def columns_held(session: Session, table: Table) -> str:

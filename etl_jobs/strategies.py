@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from etl_jobs.appending import append, forget_batches, remember_batch
+from etl_jobs.appending import append, remember_batch
 from etl_jobs.changes import Change, Changed, make_equal, upsert
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.history import keep_history
@@ -61,9 +61,7 @@ def change_target(session: Session, step: Step) -> Changed:
 
 def _change(session: Session, step: Step) -> Changed:
     table, change = step.table, step.change
-    if table.strategy == "append" and not change.key and (step.full or step.beside):
-        if not step.beside:  # else the table was made just now, and they are forgotten
-            forget_batches(session, step.name)
+    if table.batched and (step.full or step.beside):
         remember_batch(session, step.name, change)
     if step.beside:
         return swap(session, change, catalogue=step.catalogue, name=table.name, patience=step.patience)

@@ -107,6 +107,11 @@ class Table:
         return self.grows and not self.interval
 
     @property
+    def batched(self) -> bool:
+        """It only grows, and nothing but what was added before says what is there."""
+        return self.strategy == "append" and not self.identity
+
+    @property
     def held_columns(self) -> dict[str, str]:
         """The target's columns with their types: the source's, and for a history when each row held."""
         return self.columns | HISTORY if self.strategy == "scd2" else self.columns

@@ -26,6 +26,7 @@ _SESSION = (
     "SET DateStyle = 'ISO, YMD'",
     "SET IntervalStyle = 'postgres'",
     "SET client_min_messages = 'warning'",
+    "SET idle_in_transaction_session_timeout = 0",  # it is the source that lets us wait
 )
 # Unless somebody has decided otherwise for this user, database or session: no compiling of expressions, which takes
 # longer than it saves here; a quarter of the server's buffers for a sort or a join, 64 MB at most. And no join that
@@ -51,7 +52,8 @@ def connect(env: Mapping[str, str] = os.environ) -> Iterator[Session]:
             "no warehouse: neither DATABASE_URL nor PGHOST is set",
             hint="run it through `etl-run job table --id 3`, which brings one, or set DATABASE_URL",
         )
-    defaults: dict[str, str | int] = {"fallback_application_name": "etl_jobs"}
+    # What we send and read is UTF-8, whatever the database holds and whoever decided otherwise for it.
+    defaults: dict[str, str | int] = {"fallback_application_name": "etl_jobs", "client_encoding": "UTF8"}
     if not env.get("PGCONNECT_TIMEOUT") and "connect_timeout" not in url:
         defaults["connect_timeout"] = 10
     try:

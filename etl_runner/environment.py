@@ -17,12 +17,24 @@ _CI_VARIABLES = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "BUILDKITE")
 
 
 def order_for(
-    job: Job, *, attempt: int, run: int, plan: Plan, home: Home, base: Mapping[str, str], now: datetime
+    job: Job,
+    *,
+    attempt: int,
+    run: int,
+    plan: Plan,
+    home: Home,
+    base: Mapping[str, str],
+    started: datetime,
+    now: datetime,
 ) -> Order:
-    """The order for one attempt of a job; `base` comes from `base_environment`, `now` is an aware UTC instant."""
+    """The order for one attempt of a job; `base` comes from `base_environment`.
+
+    `started` is when the run began, `now` is now: aware UTC instants.
+    """
     output = str(home.output(run, job.name, attempt))
     contract = {
         "ETL_RUN_ID": str(run),
+        "ETL_RUN_STARTED": started.isoformat(),
         "ETL_JOB": job.name,
         "ETL_PHASE": job.phase,
         "ETL_ATTEMPT": str(attempt),

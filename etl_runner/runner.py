@@ -78,6 +78,7 @@ class Runner:
         self._passes_on = passes_on
         self._masker = masker or Masker()
         self._clock = clock
+        self._started = clock()
         self._sinks = Sinks(sinks)
         self._journal = Journal(memory, self._sinks, run=run, clock=clock, masker=masker)
         self._jobs = {job.name: job for job in plan.jobs}
@@ -201,6 +202,7 @@ class Runner:
             plan=self._plan,
             home=self._home,
             base=self._env,
+            started=self._started,
             now=self._clock(),
         )
 

@@ -22,7 +22,7 @@ from etl_runner.pipeline.pipeline import words_of
 from etl_runner.signals import interrupting_signals
 from etl_runner.words import clean
 
-_OF_A_RUN = ("ETL_RUN_ID", "ETL_ATTEMPT", "ETL_DEADLINE", "ETL_OUTPUT", "ETL_RUN_DIR")
+_OF_A_RUN = ("ETL_RUN_ID", "ETL_RUN_STARTED", "ETL_ATTEMPT", "ETL_DEADLINE", "ETL_OUTPUT", "ETL_RUN_DIR")
 
 
 class Said(NamedTuple):
