@@ -44,7 +44,7 @@ def this_attempt(job: str) -> Attempt:
     """Who the runner says we are; `job` is what we call ourselves outside of a run."""
     return Attempt(
         run=this_run(),
-        begun=_instant("ETL_RUN_STARTED"),
+        run_started=_instant("ETL_RUN_STARTED"),
         job=os.environ.get("ETL_JOB") or job,
         number=_number("ETL_ATTEMPT") or 1,
     )

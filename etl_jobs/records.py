@@ -25,13 +25,13 @@ _REACHING = frozenset(("headers", "password", "timeout", "tries", "rate", "longe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """Who loads: `run` is None for a load started by hand, else `begun` says when it began, if it is known.
+    """Who loads: `run` is None for a load started by hand, else `run_started` says when it began, if it is known.
 
     Runs of other ledgers have the same numbers: of a machine that is made anew every night, or of a second one.
     """
 
     run: int | None
-    begun: datetime | None = None
+    run_started: datetime | None = None
     job: str
     number: int = 1
 
@@ -132,13 +132,13 @@ def recorded_load(
         "SELECT id, {} FROM etl.load AS l"
         " WHERE target = %(target)s AND run = %(run)s AND job = %(job)s AND attempt < %(attempt)s"
         " AND fingerprint = %(fingerprint)s AND %(declared)s IN ('', split_part(declared, ' ', 1))"
-        " AND (started >= %(begun)s::timestamptz) IS NOT FALSE"
+        " AND run_started IS NOT DISTINCT FROM %(run_started)s"
         " AND NOT EXISTS (SELECT FROM etl.load AS later WHERE later.target = l.target AND later.id > l.id)"
     ).format(identifiers(RECORDED.values()))
     values = {
         "target": name,
         "run": attempt.run,
-        "begun": attempt.begun,
+        "run_started": attempt.run_started,
         "job": attempt.job,
         "attempt": attempt.number,
         "fingerprint": fingerprint,
@@ -239,12 +239,13 @@ def is_fresh(session: Session, name: str, table: Table) -> bool:
 
 
 def write_record(session: Session, attempt: Attempt, values: dict[str, object]) -> int:
-    """Write the load record and say its number; one of an earlier run with the same number (a new ledger) gives way."""
+    """Write the load record and say its number; that of an earlier attempt of this job in this run gives way."""
     session.execute(
-        "DELETE FROM etl.load WHERE run = %s AND job = %s AND target = %s",
-        [attempt.run, attempt.job, values["target"]],
+        "DELETE FROM etl.load WHERE run = %s AND run_started IS NOT DISTINCT FROM %s AND job = %s AND target = %s",
+        [attempt.run, attempt.run_started, attempt.job, values["target"]],
     )
-    values = {"run": attempt.run, "job": attempt.job, "attempt": attempt.number, **values}
+    who = {"run": attempt.run, "run_started": attempt.run_started, "job": attempt.job, "attempt": attempt.number}
+    values = who | values
     statement = sql.SQL("INSERT INTO etl.load ({}) VALUES ({}) RETURNING id").format(
         identifiers(values), sql.SQL(", ").join(map(sql.Placeholder, values))
     )

@@ -1,5 +1,4 @@
--- What the warehouse knows about its own loads. Made by whichever job comes first.
-CREATE SCHEMA IF NOT EXISTS etl;
+-- What the warehouse knows about its own loads, in the schema `etl`. Made by whichever job comes first.
 
 CREATE TABLE IF NOT EXISTS etl.load (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -21,14 +20,16 @@ CREATE TABLE IF NOT EXISTS etl.load (
     duplicates  bigint      NOT NULL,
     orphans     bigint      NOT NULL,
     started     timestamptz NOT NULL,
-    finished    timestamptz NOT NULL DEFAULT clock_timestamp(),
-    UNIQUE (run, job, target)
+    finished    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS declared text;        -- what the catalogue said and the parents' sources were
 ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS rejected bigint NOT NULL DEFAULT 0;
 ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS warnings bigint NOT NULL DEFAULT 0;
 ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS held_columns text;    -- of what held_checksum is, null: nobody may go on from it
 ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS "interval" text;      -- of a backfill: the part is this; null: any other load
+ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS run_started timestamptz; -- runs of several machines have the same numbers
+ALTER TABLE etl.load DROP CONSTRAINT IF EXISTS load_run_job_target_key;
+CREATE UNIQUE INDEX IF NOT EXISTS load_once ON etl.load (run, coalesce(run_started, '-infinity'), job, target);
 CREATE INDEX IF NOT EXISTS load_target ON etl.load (target, id);
 COMMENT ON TABLE etl.load IS 'One row per load, written in the same transaction as its rows.';
 

@@ -81,24 +81,43 @@ def connect(env: Mapping[str, str] = os.environ) -> Iterator[Session]:
 
 
 def prepare(session: Session, *schemas: str) -> None:
-    """Make the schemas and the tables of the load records where they are missing, whoever else does the same."""
-    wanted = {"etl", *schemas}
-    with session.transaction():
-        found = session.execute(
-            "SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s) AND (nspname <> 'etl'"
-            " OR to_regclass('etl.batch') IS NOT NULL AND 2 = (SELECT count(*) FROM pg_attribute"
-            " WHERE attrelid = to_regclass('etl.load') AND attname IN ('held_columns', 'interval')))",
-            [list(wanted)],
-        ).fetchall()
-        missing = wanted - {name for (name,) in found}
-        if not missing:
-            return
-        session.execute("SELECT pg_advisory_xact_lock(%s)", [_PREPARING])
-        for name in sorted(missing):
-            if name == "etl":
+    """Make the schemas and the tables of the load records where they are missing, whoever else does the same.
+
+    Raises MisconfiguredError where we may not: then a person makes them, and gives them to us.
+    """
+    wanted = ("etl", *schemas)
+    if not _missing(session, wanted) and _has_records(session):
+        return
+    try:
+        with session.transaction():
+            session.execute("SELECT pg_advisory_xact_lock(%s)", [_PREPARING])
+            for name in _missing(session, wanted):  # not IF NOT EXISTS, which asks for more rights than are needed
+                session.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+            if not _has_records(session):
                 session.execute(Path(__file__).with_name("schema.sql").read_bytes())
-            else:
-                session.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(name)))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise MisconfiguredError(
+            f"cannot make the schemas {', '.join(wanted)}: {error.diag.message_primary}",
+            hint=f"GRANT CREATE ON DATABASE {session.info.dbname} TO {session.info.user}, or make them for it",
+        ) from error
+
+
+def _missing(session: Session, schemas: Sequence[str]) -> list[str]:
+    rows = session.execute(
+        "SELECT DISTINCT name FROM unnest(%s::text[]) AS name WHERE name NOT IN (SELECT nspname FROM pg_namespace)"
+        " ORDER BY name",
+        [list(schemas)],
+    )
+    return [name for (name,) in rows]
+
+
+def _has_records(session: Session) -> bool:
+    """Whether the tables of the load records are there, with all that later versions have added."""
+    row = session.execute(
+        "SELECT to_regclass('etl.batch') IS NOT NULL AND 3 = (SELECT count(*) FROM pg_attribute"
+        " WHERE attrelid = to_regclass('etl.load') AND attname IN ('held_columns', 'interval', 'run_started'))"
+    ).fetchone()
+    return bool(row and row[0])
 
 
 @contextlib.contextmanager

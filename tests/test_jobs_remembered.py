@@ -130,9 +130,13 @@ def test_a_load_of_another_run_with_the_same_number_is_not_ours(shop: Shop) -> N
 
     own = shop.load(**RUN, ETL_ATTEMPT="2")
     assert own.metrics["recorded"] is True
-    other = shop.load(**RUN | {"ETL_RUN_STARTED": "2126-01-01T00:00:00+00:00"}, ETL_ATTEMPT="2")
+    other = shop.load(**RUN | {"ETL_RUN_STARTED": "2026-01-02T00:00:00+00:00"}, ETL_ATTEMPT="2")
     assert other.status == 0
     assert "recorded" not in other.metrics
+    assert query(shop.dsn, "SELECT run, run_started::date::text, attempt FROM etl.load ORDER BY id") == [
+        (4, "2026-01-01", 1),
+        (4, "2026-01-02", 2),
+    ]
 
 
 def test_an_unchanged_source_is_loaded_again_where_the_target_was_emptied(shop: Shop) -> None:

@@ -251,6 +251,7 @@ def test_a_time_that_is_none_is_configuration(shop: Shop) -> None:
         "DROP TABLE etl.batch; ALTER TABLE etl.load DROP COLUMN declared, DROP COLUMN rejected, DROP COLUMN warnings",
         "ALTER TABLE etl.load DROP COLUMN held_columns",
         'ALTER TABLE etl.load DROP COLUMN "interval"',
+        "ALTER TABLE etl.load DROP COLUMN run_started, ADD UNIQUE (run, job, target)",
     ],
 )
 def test_load_records_of_an_older_version_get_what_is_new(shop: Shop, older: str) -> None:
