@@ -42,9 +42,9 @@ def count_problems(lot: Lot, *, places: Places | None = None) -> Found:
     table = lot.table
     try:
         row = lot.session.execute(_counting(lot)).fetchone()
-    except (psycopg.ProgrammingError, psycopg.DataError) as error:
+    except (psycopg.ProgrammingError, *REFUSED_ROWS) as error:
         if places is not None:
-            _refuse_checks(lot)
+            refuse_checks(lot)
             _refuse_row(lot, places)
         kind = DataRejectedError if isinstance(error, REFUSED_ROWS) else MisconfiguredError
         said = words_of(error, secret=bool(table.secret))
@@ -63,7 +63,7 @@ def count_problems(lot: Lot, *, places: Places | None = None) -> Found:
     )
 
 
-def _refuse_checks(lot: Lot) -> None:
+def refuse_checks(lot: Lot) -> None:
     """Raise MisconfiguredError where the checks cannot even be asked of no rows. So no value can be in what is said."""
     nothing = sql.SQL("(SELECT * FROM {} AS s LIMIT 0)").format(lot.staging)
     try:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from psycopg import sql
 
+from etl_jobs.ancestors import ancestors, deciding, judged
+from etl_jobs.checks import Found
 from etl_jobs.complaints import Skipped
 from etl_jobs.copying import Copy, copy_text
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError
 from etl_jobs.infer import cast, infer
+from etl_jobs.judging import Judged, settle
 from etl_jobs.names import derived
 from etl_jobs.places import Places
-from etl_jobs.rejects import sort_out
 from etl_jobs.rules import Lot
 from etl_jobs.shape import shape_of
 from etl_jobs.sources import Source, open_source, types_of
@@ -28,44 +30,83 @@ def keys_of(name: str) -> sql.Identifier:
     return sql.Identifier("pg_temp", derived(name, before="keys of "))
 
 
-def parents_keys(
-    session: Session, catalogue: Catalogue, table: Table, staging: sql.Identifier, *, whole: bool
-) -> list[sql.Identifier]:
-    """For every reference the relation that holds the parent's keys: the parent's *source*, read again.
+def judge_with_parents(catalogue: Catalogue, own: Judged, *, whole: bool) -> Found:
+    """Settle the rows of a table, and say what is found in them. Its parents are looked up in their *sources*.
 
-    So a table can be checked before, after or beside the load of its parent. A table that refers to itself
-    is its own parent where staging has the `whole` of it.
+    So a table can be checked before, after or beside the load of its parent. What the parent's own load would reject
+    is no parent. A table on which its own parents depend is read again, but where staging has the `whole` of it.
     """
-    made: dict[str, sql.Identifier] = {}
-    for reference in table.references:
-        name = reference.table
-        if name == table.name and whole:
-            made[name] = staging
-        elif name not in made:
-            made[name] = _copy_keys(session, catalogue, table, catalogue.named(name))
-    return [made[r.table] for r in table.references]
+    session, table = own.lot.session, own.lot.table
+    relations: dict[str, sql.Composable] = {table.name: own.lot.staging} if whole else {}
+    groups = ancestors(catalogue, table)
+    others = [catalogue.named(name) for group in groups for name in group if name not in relations]
+    relations |= {parent.name: keys_of(parent.name) for parent in others}
+    members = {p.name: _read_judged(session, catalogue, p, relations) for p in others if judged(p)}
+    children = [table, *(member.lot.table for member in members.values())]
+    for parent in others:
+        if parent.name in members:
+            columns, name = members[parent.name].lot.table.columns, members[parent.name].places.name
+            _refuse_absent(parent, columns, children, source=name)
+        else:
+            _read_all(session, catalogue, parent, children)
+        kinds = _kinds(parent, children)
+        session.execute(sql.SQL("ANALYZE {} ({})").format(keys_of(parent.name), identifiers(kinds)))
+    own.lot = replace(own.lot, parents=[relations[r.table] for r in table.references])
+    if whole and judged(table):
+        members[table.name] = own
+    for group in groups:
+        settle([members[name] for name in group if name in members])
+    if groups and table.name not in groups[-1]:
+        own.found = None
+    (found,) = settle([own])
+    return found
 
 
-def _copy_keys(session: Session, catalogue: Catalogue, child: Table, parent: Table) -> sql.Identifier:
-    """The parent's source in a temporary table; columns nobody compares stay text and so cannot be wrong here.
+def _kinds(parent: Table, children: Sequence[Table]) -> dict[str, str]:
+    """The columns that are referred to, with their types: the parent's, else those of who refers to them first."""
+    pairs = [
+        (to, child.columns[column])
+        for child in reversed(children)
+        for r in child.references
+        if r.table == parent.name
+        for column, to in zip(r.columns, r.to, strict=True)
+    ]
+    return {to: parent.columns.get(to, kind) for to, kind in pairs}
 
-    But where the parent's own load rejects rows, they are no parents: what it would reject by itself is left out.
-    """
-    keys, source = keys_of(parent.name), open_source(catalogue, parent)
+
+def _refuse_absent(parent: Table, columns: Iterable[str], children: Sequence[Table], *, source: str) -> None:
+    if absent := [c for c in _kinds(parent, children) if c not in columns]:
+        raise MisconfiguredError(f"{source} has no column {', '.join(map(repr, absent))}, which is referred to")
+
+
+def _read_all(session: Session, catalogue: Catalogue, parent: Table, children: Sequence[Table]) -> None:
+    """The parent's source in a temporary table; columns nobody compares stay text and so cannot be wrong here."""
+    source, kinds = open_source(catalogue, parent), _kinds(parent, children)
     header = check_header(source, parent)
-    pairs = [pair for r in child.references if r.table == parent.name for pair in zip(r.columns, r.to, strict=True)]
-    kinds = {to: parent.columns.get(to, child.columns[column]) for column, to in pairs}
-    if absent := [c for c in kinds if c not in header]:
-        raise MisconfiguredError(f"{source.name} has no column {', '.join(map(repr, absent))}, which is referred to")
-    if parent.reject_limit and parent.strategy != "slice":
-        _copy_accepted(session, catalogue, parent, source, header)
-    else:
-        try:
-            _copy(session, parent, source, header, kinds)
-        except DataRejectedError as error:
-            raise _undeclared(error, child, parent, kinds) from error
-    session.execute(sql.SQL("ANALYZE {} ({})").format(keys, identifiers(kinds)))
-    return keys
+    _refuse_absent(parent, header, children, source=source.name)
+    try:
+        _copy(session, parent, source, header, kinds)
+    except DataRejectedError as error:
+        child = next(child for child in children if any(r.table == parent.name for r in child.references))
+        raise _undeclared(error, child, parent, kinds) from error
+
+
+def _read_judged(
+    session: Session, catalogue: Catalogue, parent: Table, relations: Mapping[str, sql.Composable]
+) -> Judged:
+    """The parent's source in a temporary table, with the types that its own load would give it."""
+    keys, source, parent = keys_of(parent.name), open_source(catalogue, parent), deciding(parent)
+    header = check_header(source, parent)
+    held = columns_of(session, sql.Identifier(catalogue.schema, parent.name))
+    shape = shape_of(parent, header, held, own=types_of(source))
+    skipped = _copy(session, parent, source, header, shape.table.columns)
+    types = infer(session, keys, shape.unknown)
+    cast(session, keys, types)
+    typed = replace(shape.table, columns=shape.table.columns | types)
+    parents = [relations[r.table] for r in typed.references]
+    places = Places(source, unread=tuple(s.number for s in skipped if s.number))
+    lot = Lot(session=session, table=typed, staging=keys, parents=parents)
+    return Judged(lot=lot, places=places, count=len(skipped))
 
 
 def _copy(
@@ -78,21 +119,6 @@ def _copy(
     session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(keys, columns))
     copied = copy_text(Copy(session=session, target=keys, source=source, columns=header, secret=secret, limit=limit))
     return copied.skipped
-
-
-def _copy_accepted(
-    session: Session, catalogue: Catalogue, parent: Table, source: Source, header: tuple[str, ...]
-) -> None:
-    """The rows that the parent's load does not reject, whatever its own references say."""
-    keys = keys_of(parent.name)
-    held = columns_of(session, sql.Identifier(catalogue.schema, parent.name))
-    shape = shape_of(replace(parent, references=()), header, held, own=types_of(source))
-    skipped = _copy(session, parent, source, header, shape.table.columns)
-    types = infer(session, keys, shape.unknown)
-    cast(session, keys, types)
-    typed = replace(shape.table, columns=shape.table.columns | types)
-    places = Places(source, unread=tuple(s.number for s in skipped if s.number))
-    sort_out(Lot(session=session, table=typed, staging=keys, parents=()), places=places, already=len(skipped))
 
 
 def _undeclared(error: DataRejectedError, child: Table, parent: Table, kinds: Mapping[str, str]) -> JobError:

@@ -37,8 +37,14 @@ def words_of(error: psycopg.Error, *, secret: bool) -> str:
     if not secret or (not state and isinstance(error, psycopg.OperationalError)):
         return error.diag.message_primary or str(error).strip()
     named = state.startswith("23") and (error.diag.table_name or error.diag.datatype_name)  # a constraint's own words
-    if named or state.startswith(_QUOTES_NO_VALUE):
-        return error.diag.message_primary or str(error).strip()
+    said = error.diag.message_primary or str(error).strip()
+    return said if named else words_for(said, state, secret=True)
+
+
+def words_for(said: str, state: str, *, secret: bool) -> str:
+    """What the server `said` under this code; with `secret` only if it can quote no value."""
+    if not secret or state.startswith(_QUOTES_NO_VALUE):
+        return said
     return f"the server refuses it; its words may quote a secret value [{state}]"
 
 

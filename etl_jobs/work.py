@@ -18,11 +18,12 @@ from etl_jobs.copying import Copied, Copy
 from etl_jobs.declared_checks import refuse_unfit
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.infer import cast, infer
-from etl_jobs.parents import parents_keys
+from etl_jobs.judging import Judged
+from etl_jobs.parents import judge_with_parents
 from etl_jobs.places import Places, kept_records
 from etl_jobs.records import rows_of_last_load, target_name
 from etl_jobs.refusals import words_of
-from etl_jobs.rejects import Rejected, sort_out, unreadable
+from etl_jobs.rejects import Rejected, unreadable
 from etl_jobs.rules import Lot
 from etl_jobs.shape import Shape, refuse_text_watermark
 from etl_jobs.sources import Source
@@ -194,14 +195,14 @@ class Work:
 
     def check(self, staged: Staged) -> tuple[Staged, Found]:
         """Raise what is wrong with the rows, or take them out where the catalogue allows it."""
-        parents = parents_keys(self.session, self.catalogue, self.table, self.staging, whole=staged.part is None)
-        lot = Lot(session=self.session, table=self.table, staging=self.staging, parents=parents)
-        found, rejected, places = sort_out(lot, places=staged.places, already=len(staged.rejected))
+        lot = Lot(session=self.session, table=self.table, staging=self.staging, parents=())
+        own = Judged(lot=lot, places=staged.places, count=len(staged.rejected), rejected=[*staged.rejected])
+        found = judge_with_parents(self.catalogue, own, whole=staged.part is None)
         before = None if self.table.interval else rows_of_last_load(self.session, self.name)
-        warned = judge(lot, found, places=places, rows_before=before)
+        warned = judge(own.lot, found, places=own.places, rows_before=before)
         warned += warning_of(self.session, self.table, since=staged.since)
-        rejected = [*staged.rejected, *rejected]
-        return replace(staged, rejected=tuple(rejected), places=places, warned=tuple(warned)), found
+        rejected = tuple(own.rejected or ())
+        return replace(staged, rejected=rejected, places=own.places, warned=tuple(warned)), found
 
     def step(self, staged: Staged, found: Found) -> Step:
         """What is left to be done, in one transaction."""

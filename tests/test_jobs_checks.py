@@ -324,3 +324,70 @@ def test_what_does_not_fit_a_type_that_was_found_is_refused_before_anything_is_l
     assert ended.status == 78
     assert f"table 'goods': {said}" in ended.stderr
     assert shop.rows("goods") == []
+
+
+UNASKED = HEAD + "1,5,1,,\n2,x,1,,\n3,,0,,\n4,7,1,,\n5,6,-1,,\n4,8,1,,\n"
+
+
+@pytest.mark.parametrize("severity", ["fail", "warn"])
+def test_a_row_that_a_check_cannot_be_asked_about_is_rejected_with_the_reason(shop: Shop, severity: str) -> None:
+    checks = f"""checks = [
+        {{ name = "word", sql = "state::int > 0", severity = "{severity}" }},
+        {{ name = "zero", sql = "10 / amount < 20", severity = "{severity}" }},
+        {{ column = "amount", min = 0 }} ]"""
+    ended = loaded(shop, f"rejects = {{ limit = 4 }}\n{checks}", UNASKED)
+    shop.redeclare(0, "limit = 4", "limit = 1")
+    too_many = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert [row[0] for row in shop.rows("sales")] == [1, 4]
+    kept = query(shop.dsn, "SELECT regexp_replace(place, '.*csv ', ''), reason FROM shop.sales__rejects ORDER BY 1")
+    assert kept == [
+        ("line 3", "check 'word' cannot be asked: invalid input syntax for type integer: \"x\""),
+        ("line 4", "check 'zero' cannot be asked: division by zero"),
+        ("line 6", "column 'amount' is below 0"),
+        ("line 7", "key (id) is there already"),
+    ]
+    assert too_many.status == 65
+    assert "more than 1 rows are rejected: " in too_many.stderr
+    assert "sales.csv line 3: check 'word' cannot be asked" in too_many.stderr
+
+
+def test_what_a_check_says_of_a_secret_value_it_cannot_be_asked_about_is_not_told(shop: Shop) -> None:
+    checks = 'secret = ["state"]\nchecks = [{ name = "word", sql = "state::int > 0" }]'
+    ended = loaded(shop, f"rejects = {{ limit = 4 }}\n{checks}", UNASKED.replace("x", "s3cret"))
+    [(reason, record)] = query(
+        shop.dsn, "SELECT reason, record::text FROM shop.sales__rejects WHERE place LIKE '%line 3'"
+    )
+
+    assert ended.status == 0, ended.stderr
+    assert reason == "check 'word' cannot be asked: the server refuses it; its words may quote a secret value [22P02]"
+    assert '"state": "***"' in record
+
+
+def test_a_check_that_raises_names_the_row_too(shop: Shop) -> None:
+    query(
+        shop.dsn,
+        """CREATE FUNCTION public.picky(i integer) RETURNS boolean LANGUAGE plpgsql AS
+        $$ BEGIN IF i = 2 THEN RAISE 'not %', i; END IF; RETURN true; END $$""",
+    )
+    failed = loaded(shop, 'checks = [{ name = "own", sql = "public.picky(id)" }]', GOOD)
+    shop.redeclare(0, "checks", "rejects = { limit = 4 }\nchecks")
+    passed = shop.load()
+
+    assert (failed.status, passed.status) == (65, 0), passed.stderr
+    assert "sales.csv line 3: check 'own' cannot be asked: not 2" in failed.stderr
+    assert query(shop.dsn, "SELECT reason FROM shop.sales__rejects") == [("check 'own' cannot be asked: not 2",)]
+
+
+def test_a_rejected_row_keeps_every_digit(shop: Shop) -> None:
+    shop.table(
+        "exact", {"id": "bigint", "n": "numeric"}, 'rejects = { limit = 4 }\nchecks = [{ column = "id", max = 0 }]'
+    )
+    shop.file("exact.csv", "id,n\n9007199254740993,12345678901234567890.1234567890\n")
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert query(shop.dsn, "SELECT record->>'id', record->>'n' FROM shop.exact__rejects") == [
+        ("9007199254740993", "12345678901234567890.1234567890")
+    ]

@@ -107,3 +107,125 @@ def test_types_that_nobody_declares_and_that_differ_are_no_fault_of_the_source(s
     assert "table 'child' refers to 'parent', and nobody declares of which type" in ended.stderr
     assert "parent.csv line 4, column 'id', value 'A3'" in ended.stderr
     assert "declare the columns of both" in ended.stderr
+
+
+TWO = {"id": "integer", "p": "integer"}
+LIMIT = "\nrejects = { limit = 9 }"
+KEYED = 'key = ["id"]' + LIMIT
+
+
+def ids(shop: Shop, name: str) -> list[int]:
+    return [row[0] for row in shop.rows(name)]
+
+
+def all_in_order(shop: Shop, order: tuple[int, ...]) -> list[int]:
+    """Load these tables; how they ended."""
+    ended = [shop.load(number) for number in order]
+    assert not [one.stderr for one in ended if one.status]
+    return [shop.run("final").status]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+@pytest.mark.parametrize("rejecting", [True, False], ids=["", "of which the first rejects nothing"])
+def test_a_parent_whose_own_parent_is_missing_or_rejected_is_none(
+    shop: Shop, order: tuple[int, ...], rejecting: bool
+) -> None:
+    shop.table("grand", {"id": "integer", "v": "integer"},
+               'key = ["id"]' + (LIMIT + '\nchecks = [{ column = "v", min = 0 }]') * rejecting)  # fmt: skip
+    shop.table("parent", TWO, REFERS.format("grand").replace("{{", "{").replace("}}", "}") + LIMIT)
+    shop.table("child", TWO, REFERS.format("parent").replace("{{", "{").replace("}}", "}") + LIMIT)
+    shop.file("grand.csv", "id,v\n1,1\n" + "2,-1\n" * rejecting)
+    shop.file("parent.csv", "id,p\n1,1\n2,2\n3,9\n")
+    shop.file("child.csv", "id,p\n1,1\n2,2\n3,3\n")
+
+    assert all_in_order(shop, order) == [0]
+    assert (ids(shop, "parent"), ids(shop, "child")) == ([1], [1])
+
+
+def test_a_reference_that_only_reports_rejects_no_parent(shop: Shop) -> None:
+    reports = '\nreferences = [{ columns = ["p"], table = "grand", to = ["id"], orphans = "report" }]'
+    shop.table("grand", {"id": "integer"}, 'key = ["id"]')
+    shop.table("parent", TWO, KEYED + reports)
+    shop.table("child", TWO, KEYED + '\nreferences = [{ columns = ["p"], table = "parent", to = ["id"] }]')
+    shop.file("parent.csv", "id,p\n1,9\n")
+    shop.file("child.csv", "id,p\n1,1\n")
+    first = shop.load(2)
+
+    assert (first.status, first.metrics.get("rejected")) == (0, 0), first.stderr
+
+
+def circle(shop: Shop, names: str, settings: str = "") -> None:
+    """Tables that refer to the next one, and the last to the first."""
+    for name, other in zip(names, names[1:] + names[0], strict=True):
+        refers = f'\nreferences = [{{ columns = ["p"], table = "{other}", to = ["id"] }}]'
+        shop.table(name, {**TWO, "u": "integer"}, KEYED + refers + '\nchecks = [{ unique = ["u"] }]' + settings)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_tables_that_refer_to_each_other_in_a_circle_agree_on_what_is_rejected(
+    shop: Shop, order: tuple[int, ...]
+) -> None:
+    circle(shop, "abc")
+    shop.file("a.csv", "id,p,u\n1,1,1\n2,2,2\n3,3,3\n4,4,4\n5,,4\n")
+    shop.file("b.csv", "id,p,u\n1,1,1\n2,2,2\n3,3,3\n4,4,4\n5,,3\n")
+    shop.file("c.csv", "id,p,u\n1,1,1\n2,9,2\n3,3,3\n4,5,4\n")
+
+    assert all_in_order(shop, order) == [0]
+    # c2 has no parent, so b2 and a2 have none. a5 repeats a4; c4 referred to it, b4 to that, a4 to that. b5 repeats b3.
+    assert [ids(shop, name) for name in "abc"] == [[1, 3], [1, 3], [1, 3]]
+
+
+def test_a_parent_that_refers_to_itself_and_to_a_table_that_others_share_is_read_once(shop: Shop) -> None:
+    shop.table("top", {"id": "integer"}, KEYED)
+    to = '{{ columns = ["{}"], table = "{}", to = ["id"] }}'
+    columns = {"id": "integer", "t": "integer", "up": "integer"}
+    for name in ("left", "right"):
+        refers = ", ".join((to.format("t", "top"), to.format("up", name)))
+        shop.table(name, columns, f"{KEYED}\nreferences = [{refers}]")
+    refers = ", ".join((to.format("l", "left"), to.format("r", "right"), to.format("t", "top")))
+    shop.table(
+        "child", {"id": "integer", "l": "integer", "r": "integer", "t": "integer"}, f"{KEYED}\nreferences = [{refers}]"
+    )
+    shop.file("top.csv", "id\n1\n2\nx\n")
+    shop.file("left.csv", "id,t,up\n1,1,\n2,3,1\n3,1,2\n4,2,4\n")
+    shop.file("right.csv", "id,t,up\n1,1,\n2,2,1\n")
+    shop.file("child.csv", "id,l,r,t\n1,1,1,1\n2,2,1,1\n3,3,1,1\n4,4,2,2\n5,1,3,1\n6,1,1,3\n")
+
+    assert all_in_order(shop, (3, 1, 0, 2)) == [0]
+    assert (ids(shop, "left"), ids(shop, "child")) == ([1, 4], [1, 4])
+
+
+def test_an_increment_is_compared_with_the_whole_of_a_parent_that_refers_back(shop: Shop) -> None:
+    back = 'key = ["id"]\nrejects = { limit = 9 }\nreferences = [{ columns = ["p"], table = "%s", to = ["id"] }]'
+    shop.table("a", TWO, back % "b" + '\nstrategy = "incremental"\nwatermark = "id"')
+    shop.table("b", TWO, back % "a")
+    shop.file("a.csv", "id,p\n1,1\n2,9\n")
+    shop.file("b.csv", "id,p\n1,1\n2,2\n3,3\n")
+    first = shop.load(0)
+    shop.file("a.csv", "id,p\n1,1\n2,9\n3,3\n4,2\n")
+    second, other = shop.load(0), shop.load(1)
+
+    assert (first.status, second.status, other.status) == (0, 0, 0), second.stderr
+    assert (ids(shop, "a"), ids(shop, "b")) == ([1, 3], [1, 3])
+
+
+def test_a_parents_missing_column_is_named_though_nobody_declares_any(shop: Shop) -> None:
+    shop.table("parent", {}, KEYED)
+    shop.table("child", TWO, KEYED + '\nreferences = [{ columns = ["p"], table = "parent", to = ["nr"] }]')
+    undeclared(shop)
+    shop.file("parent.csv", "id,v\n1,1\n")
+    shop.file("child.csv", "id,p\n1,1\n")
+    ended = shop.load(1)
+
+    assert ended.status == 78
+    assert "parent.csv has no column 'nr', which is referred to" in ended.stderr
+
+
+def test_a_parent_row_that_its_check_cannot_be_asked_about_is_none(shop: Shop) -> None:
+    shop.table("parent", {"id": "integer", "v": "integer"}, KEYED + '\nchecks = [{ sql = "10 / v > 0" }]')
+    shop.table("child", TWO, KEYED + '\nreferences = [{ columns = ["p"], table = "parent", to = ["id"] }]')
+    shop.file("parent.csv", "id,v\n1,1\n2,0\n")
+    shop.file("child.csv", "id,p\n1,1\n2,2\n")
+
+    assert all_in_order(shop, (1, 0)) == [0]
+    assert (ids(shop, "parent"), ids(shop, "child")) == ([1], [1])
