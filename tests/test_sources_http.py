@@ -551,3 +551,129 @@ def test_mistakes_in_the_catalogue_are_said_together(load: Load) -> None:
                     "unknown key 'header' (did you",
                     "table 't': source.page: by 'cursor' needs `at`", "paths: expected a table of texts"):  # fmt: skip
         assert problem in said
+
+
+LINKS = [
+    "</things?from=3>; rel=next",
+    '</things?from=3>; rel="NEXT"',
+    '</things?from=3>; Rel="next last"',
+    '</things?ids=1,2&from=3>; title="a, b; c"; rel="next", </x>; rel="last"',
+    '</x>; rel="prev", </things?from=3>; rel="next"',
+]
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_the_next_link_is_found_however_it_is_written(link: str) -> None:
+    def answer(asked: Asked) -> Answer:
+        return page(SEVEN[3:]) if asked.parameters.get("from") == "3" else page(SEVEN[:3], Link=link)
+
+    with served(answer) as (url, _):
+        assert ids(list(source(url, page={"by": "link"}).blocks())) == IDS
+        with pytest.raises(DataRejectedError, match="there are more pages than this one"):
+            list(source(url).blocks())
+
+
+PARTS = {"of more": (206, "items 0-6/8"), "of nobody knows": (206, "0-6/*"), "of more all the same": (200, "0-6/100"),
+         "unsaid": (206, "")}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_a_part_of_the_records_is_not_taken_for_all(case: str) -> None:
+    status, said = PARTS[case]
+    with served(lambda _: page(SEVEN, status, Content_Range=said)) as (url, _):
+        with pytest.raises(DataRejectedError, match="there are more pages than this one"):
+            list(source(url).blocks())
+
+    with served(lambda _: page(SEVEN, 206, Content_Range="0-6/7")) as (url, _):
+        assert ids(list(source(url).blocks())) == IDS
+
+
+@pytest.mark.parametrize(
+    ("by", "at", "document", "meant"),
+    [
+        ("cursor", "meta.nxt", {"meta": {"next": "c"}}, "next"),
+        ("cursor", "next_cursor", {"nextCursor": "c"}, "nextCursor"),
+        ("next", "link.next", {"links": {"next": "/x"}}, "links"),
+    ],
+)
+def test_a_next_page_under_another_name_is_not_the_end(by: str, at: str, document: object, meant: str) -> None:
+    with served(lambda _: page({"items": SEVEN, **document})) as (url, _):
+        with pytest.raises(DataRejectedError) as error:
+            list(source(url, records="items", page={"by": by, "at": at}).blocks())
+
+    read = r"/things failed after 7 rows (63 bytes) were read: page 1: "
+    assert f"{read}nothing is at {at!r} (did you mean {meant!r}?)" in error.value.message
+
+
+@pytest.mark.parametrize(
+    "last", [{}, {"prev_cursor": "c"}, {"prev_cursor": "c", "next_cursor": None}, {"text_cursor": None}]
+)
+def test_the_last_page_may_leave_the_cursor_out(last: dict[str, object]) -> None:
+    pages = [{"items": SEVEN[:3], "next_cursor": "c"}, {"items": SEVEN[3:], **last}]
+    with served(lambda _: page(pages.pop(0))) as (url, _):
+        assert ids(list(source(url, records="items", page={"by": "cursor", "at": "next_cursor"}).blocks())) == IDS
+
+    with served(lambda _: page({"items": SEVEN, **last})) as (url, _):
+        assert ids(list(source(url, records="items", page={"by": "cursor", "at": "next_cursor"}).blocks())) == IDS
+
+
+def test_a_cursor_of_several_values_is_refused() -> None:
+    with served(lambda _: page({"items": SEVEN, "next": {"a": 1}})) as (url, _):
+        with pytest.raises(DataRejectedError, match="page 1: the cursor at 'next' is no text and no number"):
+            list(source(url, records="items", page={"by": "cursor", "at": "next"}).blocks())
+
+
+def test_a_next_page_on_another_server_is_said_with_what_was_read() -> None:
+    with served(lambda _: page(SEVEN, Link='<https://elsewhere.example/x>; rel="next"')) as (url, _):
+        said = r"/things failed after 7 rows \(63 bytes\) were read: page 1: the next page is on another server"
+        with pytest.raises(DataRejectedError, match=said):
+            list(source(url, page={"by": "link"}).blocks())
+
+
+@pytest.mark.parametrize("total", [7, 7.0, "7"])
+def test_a_total_may_be_written_in_several_ways(total: object) -> None:
+    def answer(asked: Asked) -> Answer:
+        start = int(asked.parameters["offset"])
+        return page({"items": SEVEN[start : start + 4], **({} if start else {"total": announced})})
+
+    options = {"records": "items", "page": {"by": "offset", "total": "total"}}
+    announced = total
+    with served(answer) as (url, _):
+        assert ids(list(source(url, **options).blocks())) == IDS
+        announced = "8"
+        with pytest.raises(UnavailableError, match=r"7 rows \(.*\) were read, 8 announced"):
+            list(source(url, **options).blocks())
+
+
+@pytest.mark.parametrize("document", [{}, {"total": None}, {"total": True}, {"total": "7+"}, {"total": 7.5}])
+def test_a_total_that_is_none_is_said(document: dict[str, object]) -> None:
+    with served(lambda _: page({"items": SEVEN, **document})) as (url, _):
+        with pytest.raises(DataRejectedError, match="page 1: at 'total' is no number of records") as error:
+            list(source(url, records="items", page={"by": "offset", "total": "total"}).blocks())
+
+    assert "`total`" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'[{"id":1,"name":' + b"[" * 5000 + b"]" * 5000 + b"}]", "the answer's JSON is nested too deeply"),
+        (b'[{"id":1,"name":"a\\ud83d b"}]', "not JSON (half of a pair of surrogates (byte 18))"),
+        (b'[{"id":1,"name":NaN}]', "not JSON (JSON is malformed: invalid character (byte 16))"),
+    ],
+)
+def test_what_no_reader_of_json_takes_is_said(content: bytes, said: str) -> None:
+    with served(lambda _: (200, {}, content)) as (url, _), pytest.raises(DataRejectedError) as error:
+        source(url).columns()
+
+    assert said in error.value.message
+
+
+def test_an_answer_that_breaks_off_without_a_sign_is_another_matter_than_bad_json() -> None:
+    from tests.support.sources import saying
+
+    with saying(b'HTTP/1.1 200 OK\r\n\r\n[{"id": 1, "na') as url, pytest.raises(UnavailableError) as error:
+        source(url).columns()
+
+    assert "the answer is not JSON (Input data was truncated)" in error.value.message
+    assert error.value.hint == "it broke off: the table is as it was"

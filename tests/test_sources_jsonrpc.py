@@ -234,3 +234,14 @@ def test_an_error_in_an_answer_has_its_status(load: Load, case: str) -> None:
         ended = load.load()
 
     assert (ended.status, said in ended.stderr) == (status, True), ended.stderr
+
+
+def test_records_that_move_while_they_are_read_by_offset_are_noticed(load: Load) -> None:
+    pages = [[{"id": 3, "name": "c"}, {"id": 1, "name": "a"}], [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}], []]
+    load.table("x", {"id": "integer", "name": "text"}, 'source.order = "name desc"')
+    with served(answering(*pages)) as (url, _):
+        load.env["ERP"] = url
+        ended = load.load()
+
+    assert (ended.status, rows(load.dsn, "shop", "x")) == (75, []), ended.stderr
+    assert "x failed after 2 rows (16 bytes) were read: page 2 of x: record 1 came twice" in ended.stderr

@@ -31,6 +31,8 @@ _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _LOGIN = {401, 403}
 _REDIRECTS = 10
 _BOM = b"\xef\xbb\xbf"
+_ENDS_SAID = {"content-length", "transfer-encoding"}  # without them an answer that breaks off looks whole
+_HALF_A_PAIR = re.compile(rb"(?<!\\)(?:\\\\)*(\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F]))")
 _HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _HEADER_VALUE = re.compile(r"([!-~]([\t -~]*[!-~])?)?")
 
@@ -85,9 +87,13 @@ class Client:
         """The JSON of an answer, every digit of its numbers kept."""
         try:
             return DECODER.decode(response.content.removeprefix(_BOM))
+        except RecursionError as error:
+            raise DataRejectedError(self.failed("the answer's JSON is nested too deeply")) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            said = f"({_reason(response.content, error)}): {self._told(response)}"
-            raise DataRejectedError(self.failed(f"the answer is not JSON {said}")) from error
+            said = f"the answer is not JSON ({_reason(response.content, error)}): {self._told(response)}"
+            if response.content and not _ENDS_SAID & response.headers.keys() and "truncated" in str(error):
+                raise UnavailableError(self.failed(said), hint="it broke off: the table is as it was") from error
+            raise DataRejectedError(self.failed(said)) from error
 
     def _send(self, method: str, url: str, **more: Any) -> httpx.Response:
         said, wait = "", 0.0
@@ -200,6 +206,8 @@ def _reason(content: bytes, error: Exception) -> str:
         content.decode()
     except UnicodeDecodeError as wrong:
         return f"no UTF-8 (byte {wrong.start})"
+    if half := _HALF_A_PAIR.search(content):
+        return f"half of a pair of surrogates (byte {half.start(1)})"
     return str(error)
 
 

@@ -11,7 +11,7 @@ from etl_jobs.errors import DataRejectedError, UnavailableError
 from etl_jobs.sources.client import Client, check_headers, without_secrets
 from etl_jobs.sources.excerpts import Excerpts, secrets_in_headers, secrets_in_parameters, secrets_in_url
 from etl_jobs.sources.pages import Paging, Request
-from etl_jobs.sources.paths import ABSENT, Path, found, path_of
+from etl_jobs.sources.paths import Path, found, path_of
 from etl_jobs.sources.patience import Patience
 from etl_jobs.sources.records import ENCODER, are_arrays, check_paths, header, lines, paths_of, rows_of, still_there
 from etl_jobs.sources.trail import RecordSource
@@ -40,6 +40,7 @@ class HttpSource(RecordSource):
         self._paths = paths_of(table)
         super().__init__(without_secrets(self._url), word="record")
         self._first: httpx.Response | None = None
+        self._announced: int | None = None
         self._usual: Mapping[str, Path] = {}  # what every record has had so far
 
     def columns(self) -> tuple[str, ...]:
@@ -85,6 +86,7 @@ class HttpSource(RecordSource):
         request: Request | None = self._paging.start(self._url, self._parameters)
         kept, self._first = self._first, None
         asked: set[bytes] = set()
+        self._announced = None
         while request is not None:
             if request.digest in asked:
                 said = f"{self.name}: the page after {self.trail} has been read before: see source.page"
@@ -96,8 +98,12 @@ class HttpSource(RecordSource):
             document, records = self._checked(client, response)
             yield records
             got, read = len(records), self.trail.records
-            request = self._paging.after(request, response, document, got=got, read=read)
-        self._check_total(document)
+            self._note_total(document, client)
+            try:
+                request = self._paging.after(request, response, document, got=got, read=read)
+            except DataRejectedError as error:
+                raise DataRejectedError(client.failed(error.message), hint="see `page` in the catalogue") from error
+        self._check_total()
 
     def _place(self, number: int) -> str:
         return "" if self._paging.by == "none" else f"page {number:,}"
@@ -111,7 +117,7 @@ class HttpSource(RecordSource):
             found_there = self._excerpts.document(document, text=response.text)
             said = client.failed(f"{what} is no list of records: {found_there}")
             raise DataRejectedError(said, hint="see `records` in the catalogue")
-        if self._paging.has_more(response):
+        if self._paging.has_more(response, got=len(records)):
             raise DataRejectedError(f"{self.name}: there are more pages than this one", hint='page = { by = "link" }')
         if not self.trail.records:
             check_paths(records, self._paths, source=self.name)
@@ -119,11 +125,18 @@ class HttpSource(RecordSource):
         self._usual = still_there(records, self._usual, failed=client.failed)
         return document, records
 
-    def _check_total(self, document: Any) -> None:
-        total = found(document, path_of(self._paging.total)) if self._paging.total else ABSENT
-        if isinstance(total, int) and total != self.trail.records:
+    def _note_total(self, document: Any, client: Client) -> None:
+        """Keep the number of records that was announced last; the first page must have one."""
+        total = self._paging.announced(document)
+        if self._paging.total and total is None and self._announced is None:
+            said = client.failed(f"at {self._paging.total!r} is no number of records")
+            raise DataRejectedError(said, hint="see `total` in the catalogue's `page`")
+        self._announced = self._announced if total is None else total
+
+    def _check_total(self) -> None:
+        if self._announced not in (None, self.trail.records):
             raise UnavailableError(
-                f"{self.name}: {self.trail} were read, {total:,} announced",
+                f"{self.name}: {self.trail} were read, {self._announced:,} announced",
                 hint="it changed in between, or page is wrong",
             )
 

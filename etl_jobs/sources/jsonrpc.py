@@ -63,7 +63,7 @@ class Erp:
         """All records of the domain, page by page.
 
         Ordered by id, every page begins after the last id: what is deleted meanwhile shifts nothing.
-        With another order, by offset.
+        With another order, by offset: what moves meanwhile may be seen twice, which is refused, or never.
         """
         asked: dict[str, Any] = {
             "fields": list(dict.fromkeys(["id", *fields])),
@@ -73,13 +73,12 @@ class Erp:
         }
         asked |= {"context": dict(context)} if context else {}
         where, before, number = list(domain), [0], 1
+        seen: set[int] = set()
         self.client.place = f"page 1 of {model}"
         while page := self._page(model, where, asked):
             ids = [record["id"] for record in page]
-            if ids == before or (order == "id" and ids[0] <= before[-1]):
-                raise DataRejectedError(self.client.failed("the next page repeats the one before"))
-            if order == "id" and ids != sorted(ids):
-                raise DataRejectedError(self.client.failed("the records are not in the order of id"))
+            self._refuse_shifts(ids, before, seen, by_id=order == "id")
+            seen.update(ids if order != "id" else ())
             yield page
             before, number = ids, number + 1
             self.client.place = f"page {number:,} of {model}"
@@ -88,6 +87,16 @@ class Erp:
             else:
                 asked["offset"] += len(ids)
         self.client.place = ""
+
+    def _refuse_shifts(self, ids: Sequence[int], before: Sequence[int], seen: set[int], *, by_id: bool) -> None:
+        """Raise where a page is no continuation of the one `before`, or has what was `seen`."""
+        if ids == before or (by_id and ids[0] <= before[-1]):
+            raise DataRejectedError(self.client.failed("the next page repeats the one before"))
+        if by_id and list(ids) != sorted(ids):
+            raise DataRejectedError(self.client.failed("the records are not in the order of id"))
+        if twice := seen.intersection(ids):
+            moved = f"record {min(twice)} came twice: they moved while they were read"
+            raise UnavailableError(self.client.failed(moved), hint="without `order` nothing shifts")
 
     def _page(self, model: str, domain: Sequence[Any], asked: Mapping[str, Any]) -> list[Record]:
         """What `search_read` answers, found to be records with ids."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from difflib import get_close_matches
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -14,6 +17,12 @@ from etl_jobs.sources.paths import ABSENT, found, path_of
 if TYPE_CHECKING:
     import httpx
 
+_PARTIAL = 206
+_NEARLY_THE_SAME = 0.8  # 'nxt' and 'next', 'nextPage' and 'next_page', but not 'next_cursor' and 'prev_cursor'
+_NOTHING = (ABSENT, None, "", False)  # what ends the pages where the next one should be named
+_OF_ALL = re.compile(r"/(\d+)$")
+_LINK_PARAMETER = re.compile(r"""\s*;\s*([\w*-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)""")
+_LINK = re.compile(r"""<([^>]*)>((?:\s*;(?:"(?:[^"\\]|\\.)*"|[^",])*)?)""")
 _USUAL_PARAMETER = {"number": "page", "offset": "offset", "cursor": "cursor"}
 
 
@@ -59,32 +68,67 @@ class Paging:
         A page that is merely short ends nothing: servers give less than asked for. An empty one does, or the total.
         """
         if self.by in ("number", "offset"):
-            total = found(document, path_of(self.total)) if self.total else ABSENT
-            if not got or (isinstance(total, int) and read >= total):
+            total = self.announced(document)
+            if not got or (total is not None and read >= total):
                 return None
             reached = request.parameters[self._parameter] + (1 if self.by == "number" else got)
             return replace(request, parameters={**request.parameters, self._parameter: reached})
         if self.by == "cursor":
-            cursor = found(document, path_of(self.at))
-            if cursor in (ABSENT, None, "", False):
+            cursor = self._named(document, is_first=got == read)
+            if cursor in _NOTHING:
                 return None
+            if isinstance(cursor, dict | list):
+                raise DataRejectedError(f"the cursor at {self.at!r} is no text and no number")
             return replace(request, parameters={**request.parameters, self._parameter: cursor})
-        url = self._url(response, document)
+        url = self._url(response, document, is_first=got == read)
         return Request(url=same_server(url, str(response.url), first=request.url)) if url else None
 
     @property
     def _parameter(self) -> str:
         return self.parameter or _USUAL_PARAMETER[self.by]
 
-    def _url(self, response: httpx.Response, document: Any) -> str | None:
+    def _url(self, response: httpx.Response, document: Any, *, is_first: bool) -> str | None:
         if self.by != "next":
-            return response.links.get("next", {}).get("url") if self.by == "link" else None
-        url = found(document, path_of(self.at))
-        return None if url in (ABSENT, None, "", False) else str(url)
+            return next_link(response) if self.by == "link" else None
+        url = self._named(document, is_first=is_first)
+        return None if url in _NOTHING else str(url)
 
-    def has_more(self, response: httpx.Response) -> bool:
-        """Whether the server speaks of a next page that nobody will ask for."""
-        return self.by == "none" and "next" in response.links
+    def _named(self, document: Any, *, is_first: bool) -> Any:
+        """What is at `at`; raises where the first page has nothing there, but under a name that is nearly the same."""
+        path = path_of(self.at)
+        for length, step in enumerate(path):
+            here = found(document, path[:length])
+            if is_first and isinstance(here, dict) and found(here, (step,)) is ABSENT:
+                names = [key for key, value in here.items() if value not in _NOTHING]
+                if meant := get_close_matches(str(step), names, n=1, cutoff=_NEARLY_THE_SAME):
+                    raise DataRejectedError(f"nothing is at {self.at!r} (did you mean {meant[0]!r}?)")
+        return found(document, path)
+
+    def announced(self, document: Any) -> int | None:
+        """The number of all records, where the answer has one."""
+        total = found(document, path_of(self.total)) if self.total else ABSENT
+        if isinstance(total, str) and total.isascii() and total.isdecimal():
+            return int(total)
+        if isinstance(total, bool) or not isinstance(total, int | Decimal) or total != int(total):
+            return None
+        return int(total)
+
+    def has_more(self, response: httpx.Response, *, got: int) -> bool:
+        """Whether the server speaks of more than it gives, that nobody will ask for."""
+        if self.by != "none":
+            return False
+        of_all = _OF_ALL.search(response.headers.get("content-range", ""))
+        is_part = int(of_all[1]) > got if of_all else response.status_code == _PARTIAL
+        return is_part or next_link(response) is not None
+
+
+def next_link(response: httpx.Response) -> str | None:
+    """The URL that the header `Link` calls the next one; its `rel` may be a list of words, in any case."""
+    for url, parameters in _LINK.findall(response.headers.get("link", "")):
+        named = {name.lower(): value.strip('"') for name, value in reversed(_LINK_PARAMETER.findall(parameters))}
+        if "next" in named.get("rel", "").lower().split():
+            return str(url)
+    return None
 
 
 def same_server(url: str, base: str, *, first: str) -> str:

@@ -198,6 +198,27 @@ def dripping(
                 thread.join()
 
 
+@contextmanager
+def saying(answer: bytes) -> Iterator[str]:
+    """The address of a server that says this to whoever comes, and hangs up."""
+
+    def speak() -> None:
+        with suppress(OSError):
+            while True:
+                with listener.accept()[0] as client:
+                    client.recv(65536)
+                    client.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=speak)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
 def page(document: object, status: int = 200, **headers: str) -> Answer:
     """An answer of JSON."""
     return status, {name.replace("_", "-"): value for name, value in headers.items()}, json.dumps(document).encode()
