@@ -5,6 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from etl_jobs.command import arguments, catalogue_of, run, this_run
+from etl_jobs.names import whole_name
 from etl_jobs.owned import exists, is_staging
 from etl_jobs.records import target_name
 from etl_jobs.tables import Catalogue
@@ -50,7 +51,7 @@ def drop_staging(session: Session, catalogue: Catalogue) -> tuple[int, list[str]
     ).fetchall()
     for (name,) in names:
         staging = sql.Identifier(catalogue.staging_schema, name)
-        lock = f"{catalogue.schema}.{name}"
+        lock = whole_name(catalogue.schema, name)
         if try_lock(session, lock):
             try:
                 if is_staging(session, staging):

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from psycopg import sql
 
+from etl_jobs.ancestors import ancestors
 from etl_jobs.appending import refuse_unknown_batches
 from etl_jobs.checks import Found, count_problems
 from etl_jobs.copying import text_statement
@@ -105,12 +106,10 @@ def _staging(work: Work, shape: Shape, header: tuple[str, ...], part: sql.Compos
 
 def _checks(work: Work, part: sql.Composable | None) -> list[str]:
     script = _Script(work.session)
-    names = dict.fromkeys(r.table for r in work.table.references)
-    held = {name: work.staging if name == work.table.name and part is None else keys_of(name) for name in names}
-    for name, keys in held.items():
-        if keys != work.staging:
-            script.say(f"the keys of {name} are read from its source")
-    parents = [held[r.table] for r in work.table.references]
+    own = {work.table.name: work.staging} if part is None else {}
+    for name in (name for group in ancestors(work.catalogue, work.table) for name in group if name not in own):
+        script.say(f"the keys of {name} are read from its source")
+    parents = [own.get(r.table, keys_of(r.table)) for r in work.table.references]
     count_problems(Lot(session=script.session, table=work.table, staging=work.staging, parents=parents))
     return script.lines
 

@@ -31,6 +31,13 @@ def derived(name: str, *, before: str = "", after: str = "") -> str:
     return f"{before}{_cut(name, room)}{mark}{after}"
 
 
+def whole_name(schema: str, name: str) -> str:
+    """What locks and load records call a table: `schema.table`, and in quotes where that could be another table."""
+    if not set(schema) & {".", '"'}:
+        return f"{schema}.{name}"
+    return ".".join('"' + part.replace('"', '""') + '"' for part in (schema, name))
+
+
 def _cut(name: str, room: int) -> str:
     return name.encode()[:room].decode(errors="ignore")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from etl_jobs.errors import MisconfiguredError
+from etl_jobs.names import whole_name
 from etl_jobs.tables import Catalogue, Table
 from etl_jobs.warehouse import Session
 
@@ -53,7 +54,7 @@ def refuse_other_mart(session: Session, schema: str, name: str) -> None:
         "SELECT to_regclass(%(mart)s) IS NOT NULL"
         " AND (obj_description(to_regclass(%(mart)s), 'pg_class') IS DISTINCT FROM %(comment)s"
         " OR EXISTS (SELECT FROM etl.load WHERE target = %(target)s))",
-        {"mart": shown, "comment": comment, "target": f"{schema}.{name}"},
+        {"mart": shown, "comment": comment, "target": whole_name(schema, name)},
     ).fetchone()
     if row and row[0]:
         raise MisconfiguredError(

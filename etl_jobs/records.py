@@ -10,8 +10,10 @@ from hashlib import md5
 import psycopg
 from psycopg import sql
 
+from etl_jobs.ancestors import ancestors, judged
 from etl_jobs.checks import Found
 from etl_jobs.errors import MisconfiguredError
+from etl_jobs.names import whole_name
 from etl_jobs.sources import open_source
 from etl_jobs.staging import identifiers
 from etl_jobs.tables import Catalogue, Table
@@ -73,7 +75,7 @@ class Loaded:
 
 def target_name(catalogue: Catalogue, table: Table) -> str:
     """What locks and load records call the target."""
-    return f"{catalogue.schema}.{table.name}"
+    return whole_name(catalogue.schema, table.name)
 
 
 def watermark_less_lag(session: Session, name: str, table: Table) -> str | None:
@@ -160,11 +162,14 @@ def declaration(catalogue: Catalogue, table: Table) -> str:
 
 
 def _parents_fingerprints(catalogue: Catalogue, table: Table) -> list[str]:
-    """Of no use, so not asked for, where nothing is ever found unchanged."""
+    """What decides which parents there are. Of no use, so not asked for, where nothing is ever found unchanged."""
     if not table.skip_unchanged:
         return []
-    prints = [open_source(catalogue, catalogue.named(r.table)).fingerprint() for r in table.references]
-    return [known or f"unknown at {time.time_ns()}" for known in prints]
+    names = (*(r.table for r in table.references), *(name for group in ancestors(catalogue, table) for name in group))
+    parents = [catalogue.named(name) for name in dict.fromkeys(names)]
+    prints = [open_source(catalogue, parent).fingerprint() for parent in parents]
+    said = [repr(replace(parent, comment="", id=0)) for parent in parents if judged(parent)]  # which rows are kept
+    return [known or f"unknown at {time.time_ns()}" for known in prints] + said
 
 
 def cached_load(session: Session, name: str, table: Table, *, fingerprint: str, declared: str) -> Loaded | None:

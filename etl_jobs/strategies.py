@@ -10,6 +10,7 @@ from etl_jobs.appending import append, remember_batch
 from etl_jobs.changes import Change, Changed, make_equal, upsert
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.history import keep_history
+from etl_jobs.names import whole_name
 from etl_jobs.refusals import REFUSED_ROWS, refused_rows
 from etl_jobs.repeating import replace_rows
 from etl_jobs.swap import swap
@@ -36,7 +37,7 @@ class Step:
 
     @property
     def name(self) -> str:
-        return f"{self.catalogue.schema}.{self.table.name}"
+        return whole_name(self.catalogue.schema, self.table.name)
 
 
 def part_of(table: Table, *, since: str | None) -> sql.Composable | None:

@@ -175,7 +175,7 @@ def test_tables_that_refer_to_each_other_in_a_circle_agree_on_what_is_rejected(
     assert [ids(shop, name) for name in "abc"] == [[1, 3], [1, 3], [1, 3]]
 
 
-def test_a_parent_that_refers_to_itself_and_to_a_table_that_others_share_is_read_once(shop: Shop) -> None:
+def test_parents_that_refer_to_themselves_and_share_a_parent_are_those_that_their_loads_keep(shop: Shop) -> None:
     shop.table("top", {"id": "integer"}, KEYED)
     to = '{{ columns = ["{}"], table = "{}", to = ["id"] }}'
     columns = {"id": "integer", "t": "integer", "up": "integer"}
@@ -229,3 +229,23 @@ def test_a_parent_row_that_its_check_cannot_be_asked_about_is_none(shop: Shop) -
 
     assert all_in_order(shop, (1, 0)) == [0]
     assert (ids(shop, "parent"), ids(shop, "child")) == ([1], [1])
+
+
+@pytest.mark.parametrize("change", ["its source", "what it rejects"])
+def test_a_load_is_done_again_where_something_else_decides_which_parents_there_are(shop: Shop, change: str) -> None:
+    to = '\nreferences = [{ columns = ["p"], table = "%s", to = ["id"] }]'
+    shop.table("grand", {"id": "integer"}, 'key = ["id"]')
+    shop.table("parent", TWO, KEYED + to % "grand")
+    shop.table("child", TWO, KEYED + to % "parent" + "\nskip_unchanged = true\nmax_delete = 1")
+    shop.file("grand.csv", "id\n1\n")
+    shop.file("parent.csv", "id,p\n1,1\n")
+    shop.file("child.csv", "id,p\n1,1\n")
+    first, second = shop.load(2), shop.load(2)
+    if change == "its source":
+        shop.file("grand.csv", "id\n10\n")
+    else:
+        shop.redeclare(1, "rejects", 'checks = [{ sql = "id > 1" }]\nrejects')
+    third = shop.load(2)
+
+    assert [bool(one.metrics.get("cached")) for one in (first, second, third)] == [False, True, False]
+    assert ids(shop, "child") == []
