@@ -26,6 +26,7 @@ from etl_jobs.records import (
     forget_watermark,
     held_before,
     is_held,
+    loaded_otherwise,
     move_watermark,
     recorded_load,
     refuse_full_interval,
@@ -149,7 +150,7 @@ class _Load:
     def _forget(self) -> None:
         """What was remembered holds for a target that exists, and only as long as it is loaded in the same way."""
         session, table, anew = self.work.session, self.work.table, self.work.full or not self.work.held
-        if anew or table.strategy not in _GROWING:
+        if anew or loaded_otherwise(session, self.work.name, table):
             forget_watermark(session, self.work.name)
         if anew or not table.batched:
             forget_batches(session, self.work.name)

@@ -80,7 +80,7 @@ def target_name(catalogue: Catalogue, table: Table) -> str:
 
 def watermark_less_lag(session: Session, name: str, table: Table) -> str | None:
     """Where an incremental load begins: the watermark minus the lag; None the first time, and in an interval."""
-    if not table.goes_on:
+    if not table.goes_on or loaded_otherwise(session, name, table):
         return None
     lag = sql.SQL(" - interval {}" if isinstance(table.lag, str) else " - {}").format(sql.Literal(table.lag))
     statement = sql.SQL(
@@ -102,6 +102,13 @@ def refuse_full_interval(table: Table) -> None:
             f"table {table.name!r}: --full-refresh would leave one interval of it, {table.interval}",
             hint="leave it out: an interval is read as a whole in any case",
         )
+
+
+def loaded_otherwise(session: Session, name: str, table: Table) -> bool:
+    """Whether the target's last load was of another strategy, to which a watermark meant something else, or nothing."""
+    statement = "SELECT strategy FROM etl.load WHERE target = %s ORDER BY id DESC LIMIT 1"
+    row = session.execute(statement, [name]).fetchone()
+    return row is not None and row[0] != table.strategy
 
 
 def forget_watermark(session: Session, name: str) -> None:

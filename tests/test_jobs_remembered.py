@@ -90,7 +90,20 @@ def test_a_watermark_does_not_outlive_a_load_of_all_rows(shop: Shop, other: str)
     shop.redeclare(0, f'"{other}"', '"incremental"\nwatermark = "id"')
 
     assert inserted(load(shop, "1,a 5,e")) == 1
-    assert shop.rows("goods") == [(1, "a"), (5, "e")]
+    assert inserted(load(shop, "1,a 5,e 6,f")) == 1
+    assert shop.rows("goods") == [(1, "a"), (5, "e"), (6, "f")]
+
+
+def test_what_is_appended_up_to_a_watermark_is_not_what_an_increment_has_read(shop: Shop) -> None:
+    shop.table("goods", GOODS | {"at": "integer"}, 'key = ["id"]\nstrategy = "append"\nwatermark = "at"')
+    shop.file("goods.csv", "id,name,at\n1,a,1\n")
+    inserted(shop.load())
+    shop.file("goods.csv", "id,name,at\n1,other,2\n2,b,3\n")
+    inserted(shop.load())  # what is there stays as it is
+    shop.redeclare(0, "append", "incremental")
+
+    assert shop.load().metrics["updated"] == 1
+    assert shop.rows("goods") == [(1, "other", 2), (2, "b", 3)]
 
 
 def test_an_interval_leaves_the_watermark_as_it_is(shop: Shop) -> None:

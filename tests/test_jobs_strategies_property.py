@@ -66,8 +66,14 @@ class Model:
         else:
             fresh = [row for row in source if self.watermark is None or row[2] >= self.watermark - 1]
             self.rows = list((held | {row[0]: row for row in fresh}).values())
-        reached = [row[2] for row in source] + ([] if self.watermark is None else [self.watermark])
-        self.watermark = max(reached, default=None)
+        if "watermark" in STRATEGIES[self.name]:
+            reached = [row[2] for row in source] + ([] if self.watermark is None else [self.watermark])
+            self.watermark = max(reached, default=None)
+
+    def change(self, name: str) -> None:
+        """Another strategy from now on: it begins at the beginning."""
+        self.watermark = self.watermark if name.partition(",")[0] == self.name.partition(",")[0] else None
+        self.name = name
 
 
 def row_lists(*, repeat: bool) -> st.SearchStrategy[list[Row]]:
@@ -132,5 +138,33 @@ def test_any_story_of_changes_and_kills_ends_as_the_model_says(name: str, wareho
                 assert held(dsn, name) == expected(after)
                 assert query(dsn, "SELECT count(*) FROM pg_tables WHERE schemaname = 'shop_staging'") == [(0,)]
                 model = after
+
+        check()
+
+
+KEYED = sorted(name for name, words in STRATEGIES.items() if words.startswith(KEY) and name != "scd2")
+
+
+@pytest.mark.timeout(300)
+def test_any_story_of_changing_strategies_ends_as_the_model_says(warehouse: Warehouse, loads: Mortal) -> None:
+    story_of_names = st.lists(st.tuples(st.sampled_from(KEYED), row_lists(repeat=False)), min_size=2, max_size=7)
+    with warehouse.database() as dsn, TemporaryDirectory() as folder:
+        shop = Shop(Path(folder), dsn)
+
+        @settings(max_examples=40, suppress_health_check=list(HealthCheck))
+        @given(story=story_of_names)
+        def check(story: list[tuple[str, list[Row]]]) -> None:
+            query(dsn, "DROP SCHEMA IF EXISTS shop, shop_staging, etl CASCADE")
+            model = Model(story[0][0])
+            for name, source in story:
+                shop.tables.clear()
+                more = STRATEGIES[name] + "\nmax_delete = 1"
+                shop.table("t", {"id": "integer", "name": "text", "at": "integer"}, more)
+                shop.file("t.csv", "at,id,name\n" + "".join(f"{at},{id_},{text}\n" for id_, text, at in source))
+                model.change(name)
+                model.load(source, full=False)
+                ended = loads.load(dsn, shop.catalogue, full=False)
+                assert ended["status"] == 0, ended
+                assert held(dsn, name) == expected(model)
 
         check()
