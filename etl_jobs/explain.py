@@ -25,7 +25,7 @@ from etl_jobs.staging import check_header, create_staging
 from etl_jobs.strategies import change_target, part_of
 from etl_jobs.swap import moving, refuse_dependents
 from etl_jobs.tables import Catalogue, Table
-from etl_jobs.target import columns_of, create_target
+from etl_jobs.target import columns_of, create_target, refuse_history
 from etl_jobs.warehouse import Session
 from etl_jobs.watermarks import beginning
 from etl_jobs.work import Staged, Work
@@ -48,7 +48,9 @@ def explain(session: Session, catalogue: Catalogue, table: Table, *, full: bool)
     if full:
         refuse_full_interval(table)
     source = open_source(catalogue, table)
-    held = columns_of(session, sql.Identifier(catalogue.schema, table.name))
+    target = sql.Identifier(catalogue.schema, table.name)
+    held = columns_of(session, target)
+    refuse_history(session, target, table, found=held, header=source.columns())
     header = check_header(source, table, pinned=pinned_columns(table, held))
     shape = shape_of(table, header, held, own=types_of(source))
     work = Work(session=session, catalogue=catalogue, table=shape.table, source=source, held=held, full=full, wait=0.0)

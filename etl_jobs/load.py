@@ -40,7 +40,7 @@ from etl_jobs.sources import open_source, types_of
 from etl_jobs.staging import check_header
 from etl_jobs.strategies import change_target
 from etl_jobs.tables import Catalogue, Table
-from etl_jobs.target import added_columns, columns_of, create_target
+from etl_jobs.target import added_columns, columns_of, create_target, refuse_history
 from etl_jobs.warehouse import Session, locked, prepare
 from etl_jobs.work import Staged, Work
 
@@ -110,11 +110,13 @@ class _Load:
 
     def run(self) -> Loaded:
         started = time.monotonic()
-        if self.work.held and not self.work.full:
-            refuse_unknown_batches(self.work.session, self.work.name, self.work.table)
-        header = check_header(self.work.source, self.work.table, pinned=pinned_columns(self.work.table, self.work.held))
-        shape = shape_of(self.work.table, header, self.work.held, own=types_of(self.work.source))
-        work, staged = replace(self.work, table=shape.table).stage(header, shape)
+        work = self.work
+        if work.held and not work.full:
+            refuse_unknown_batches(work.session, work.name, work.table)
+        refuse_history(work.session, work.target, work.table, found=work.held, header=work.source.columns())
+        header = check_header(work.source, work.table, pinned=pinned_columns(work.table, work.held))
+        shape = shape_of(work.table, header, work.held, own=types_of(work.source))
+        work, staged = replace(work, table=shape.table).stage(header, shape)
         copied = time.monotonic()
         staged, found = work.check(staged)
         checked = time.monotonic()

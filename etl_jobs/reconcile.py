@@ -11,6 +11,7 @@ from etl_jobs.checksums import whole
 from etl_jobs.copying import Copy, copy_text
 from etl_jobs.owned import exists
 from etl_jobs.records import is_fresh, target_name
+from etl_jobs.row_security import refuse_row_security
 from etl_jobs.rules import Lot
 from etl_jobs.shape import pinned_columns
 from etl_jobs.sources import open_source
@@ -57,6 +58,8 @@ def compare(session: Session, catalogue: Catalogue, table: Table, *, reread: boo
     if missing:
         gone = tuple(f"{catalogue.schema}.{name} does not exist" for name in missing)
         return Compared(table=table.name, source_rows=read.rows, warehouse_rows=None, differences=gone)
+    for name in (table.name, *_parents(table)):
+        refuse_row_security(session, sql.Identifier(catalogue.schema, name), table=name)
     held_columns = columns_of(session, sql.Identifier(catalogue.schema, table.name))
     table = replace(table, columns=pinned_columns(table, held_columns))
     if reread and not table.reject_limit:  # what was rejected is not in the warehouse

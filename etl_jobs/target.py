@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import psycopg
 from psycopg import sql
 
 from etl_jobs.errors import JobError, MisconfiguredError
-from etl_jobs.names import clip
+from etl_jobs.names import clip, derived
+from etl_jobs.row_security import refuse_row_security
 from etl_jobs.sources import Source, types_of
 from etl_jobs.sources.types import losses
 from etl_jobs.staging import definitions, identifiers
-from etl_jobs.tables import Table
+from etl_jobs.tables import HISTORY, Table
 from etl_jobs.warehouse import Session, lock_alone
 
 _COLUMNS = """
@@ -27,6 +28,12 @@ _UNIQUE = """
     WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
     GROUP BY i.indexrelid, i.indimmediate
 """
+_PRIMARY = """
+    SELECT quote_ident(p.conname), string_agg(quote_ident(f.conname) || ' of ' || f.conrelid::regclass, ', ')
+    FROM pg_constraint p LEFT JOIN pg_constraint f ON f.contype = 'f' AND f.conindid = p.conindid
+    WHERE p.conrelid = to_regclass(%s) AND p.contype = 'p' GROUP BY p.conname
+"""
+_BEGINS = {"valid_from": " DEFAULT now()", "is_current": " DEFAULT true"}  # what a history begins with
 
 
 def columns_of(session: Session, relation: sql.Identifier) -> dict[str, str]:
@@ -37,17 +44,19 @@ def columns_of(session: Session, relation: sql.Identifier) -> dict[str, str]:
 def check_target(
     session: Session, target: sql.Identifier, table: Table, *, found: Mapping[str, str], wanted: Mapping[str, str]
 ) -> None:
-    """Refuse an existing target whose columns, types or key are not the declared ones.
+    """Refuse an existing target whose columns, types or key are not the declared ones, or that hides rows from us.
 
     `found` are its columns, `wanted` the declared ones, both with types as the server writes them.
     """
+    refuse_row_security(session, target, table=table.name)
     shown = target.as_string(session)
     wrong, cures = [], []
+    begins = _BEGINS if table.strategy == "scd2" else {}
     for column, kind in wanted.items():
         name = sql.Identifier(column).as_string(session)
         if column not in found:
             wrong.append(f"{column!r} is missing")
-            cures.append(f"ADD COLUMN {name} {kind}")
+            cures.append(f"ADD COLUMN {name} {kind}{begins.get(column, '')}")
         elif found[column] != kind:
             wrong.append(f"{column!r} is {found[column]}, declared {kind}")
             cures.append(_retype(name, kind))
@@ -58,9 +67,49 @@ def check_target(
     if wrong:
         raise MisconfiguredError(
             f"table {table.name!r}: {shown} exists with other columns: {'; '.join(wrong)}",
-            hint=f"change the catalogue, or run: ALTER TABLE {shown} {', '.join(cures)};",
+            hint=f"change the catalogue, or {_altering(session, shown, table, cures, found=found)}",
         )
     _check_key(session, shown, table)
+
+
+def _altering(session: Session, shown: str, table: Table, cures: Sequence[str], *, found: Mapping[str, str]) -> str:
+    """What to run so that the target has other columns; where it is to have a history from now on, another key, too."""
+    if table.strategy != "scd2" or HISTORY.keys() & found.keys():
+        return f"run: ALTER TABLE {shown} {', '.join(cures)};"
+    defaults = ", ".join(f'ALTER COLUMN "{column}" DROP DEFAULT' for column in _BEGINS)
+    key = identifiers(table.identity).as_string(session)
+    return (
+        f"{_rekeying(session, shown, table, cures)}  ALTER TABLE {shown} {defaults};"
+        f"  CREATE UNIQUE INDEX ON {shown} ({key}) WHERE is_current;"
+    )
+
+
+def _rekeying(session: Session, shown: str, table: Table, cures: Sequence[str] = ()) -> str:
+    """What to run so that the target has the declared key in place of the one it may have."""
+    row = session.execute(_PRIMARY, [shown]).fetchone()
+    name, referring = row or ("", "")
+    drop = [f"DROP CONSTRAINT {name}"] if name else []
+    key = f"ADD PRIMARY KEY ({identifiers(table.primary_key).as_string(session)})"
+    first = f"drop what refers to its key, {referring}, then " if referring else ""
+    return f"{first}run: ALTER TABLE {shown} {', '.join([*cures, *drop, key])};"
+
+
+def refuse_history(
+    session: Session, target: sql.Identifier, table: Table, *, found: Mapping[str, str], header: Iterable[str]
+) -> None:
+    """Refuse a target, with the columns `found`, that keeps a history of which neither strategy nor `header` knows."""
+    if table.strategy == "scd2" or not HISTORY.keys() <= found.keys() or HISTORY.keys() & set(header):
+        return
+    shown = target.as_string(session)
+    steps = [f"DROP COLUMN {sql.Identifier(column).as_string(session)}" for column in HISTORY]
+    if table.identity:
+        steps.append(f"ADD PRIMARY KEY ({identifiers(table.identity).as_string(session)})")
+    other = sql.Identifier(derived(table.name, after="_history")).as_string(session)
+    raise MisconfiguredError(
+        f"table {table.name!r}: {shown} keeps a history ({', '.join(HISTORY)}), strategy {table.strategy!r} does not",
+        hint=f"to keep it beside, run: ALTER TABLE {shown} RENAME TO {other};  or to go on without it:"
+        f" DELETE FROM {shown} WHERE NOT is_current; ALTER TABLE {shown} {', '.join(steps)};",
+    )
 
 
 def refuse_losses(
@@ -129,11 +178,10 @@ def _check_key(session: Session, name: str, table: Table) -> None:
     if not table.primary_key:
         return
     fitting = [(empty, immediate) for columns, empty, immediate in unique if set(columns) == set(table.primary_key)]
-    key = identifiers(table.primary_key).as_string(session)
     if not fitting:
         raise MisconfiguredError(
             f"table {table.name!r}: {name} exists without a primary key on ({', '.join(table.primary_key)})",
-            hint=f"run: ALTER TABLE {name} ADD PRIMARY KEY ({key});  or DROP it and let the load make it",
+            hint=f"{_rekeying(session, name, table)}  or DROP it and let the load make it",
         )
     if empty := fitting[0][0]:
         cures = ", ".join(f"ALTER COLUMN {sql.Identifier(c).as_string(session)} SET NOT NULL" for c in empty)
@@ -144,7 +192,7 @@ def _check_key(session: Session, name: str, table: Table) -> None:
     if table.strategy == "append" and not any(immediate for _, immediate in fitting):
         raise MisconfiguredError(
             f"table {table.name!r}: {name} exists with a key that is DEFERRABLE, which append cannot go by",
-            hint=f"run: ALTER TABLE {name} DROP CONSTRAINT …, ADD PRIMARY KEY ({key});",
+            hint=_rekeying(session, name, table),
         )
 
 
