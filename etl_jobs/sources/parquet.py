@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from etl_jobs.errors import DataRejectedError, NotBinaryError
@@ -28,6 +29,9 @@ with needed("parquet", "Parquet"):
     from etl_jobs.sources.arrow_text import as_text, rows
     from etl_jobs.sources.arrow_types import converted, sent_as, server_type
     from etl_jobs.sources.parquet_file import Footer, batches, footer_of
+
+
+_PIECE = 32 * 1024  # of a megabyte or two that are encoded together: the server works on the first ones meanwhile
 
 
 class ParquetSource(MadeText):
@@ -84,7 +88,7 @@ class ParquetSource(MadeText):
             return encoder.write_batch(pa.RecordBatch.from_arrays(ready, schema=schema))
 
         yield encoder.write_header()
-        yield from map(encoded, self._batches())
+        yield from chain.from_iterable(map(_pieces, map(encoded, self._batches())))
         yield encoder.finish()
 
     def fingerprint(self) -> str:
@@ -135,6 +139,11 @@ class ParquetSource(MadeText):
         for path, footer in self._files().items():
             found = batches(path, footer)
             yield from map(partial(_after, str(path.relative_to(self._folder))), found) if self._file_column else found
+
+
+def _pieces(block: bytes) -> Iterator[bytes]:
+    for start in range(0, len(block), _PIECE):
+        yield block[start : start + _PIECE]
 
 
 def _after(name: str, columns: list[pa.Array]) -> list[pa.Array]:
