@@ -316,6 +316,8 @@ ROW = {"id": 1, "name": "DE99SECRET"}
 QUIET: dict[str, tuple[Answer, str]] = {
     "a list elsewhere": (page({"items": [ROW], "more": 1}), "is no list of records: an object with 'items', 'more'"),
     "no objects": (page([["DE99SECRET"], 2]), "is no list of records: a list of 2"),
+    "objects by a value": (page({"DE99SECRET": ROW, "x": {}}), "is no list of records: an object of 2 objects"),
+    "numbers by a value": (page({"n": 1, "DE99SECRET": 2}), "is no list of records: an object with 'n', 1 more"),
     "nothing": (page({}), "is no list of records: an object of nothing"),
     "a text": (page("DE99SECRET"), "is no list of records: a text"),
     "null": (page(None), "is no list of records: null"),

@@ -15,6 +15,7 @@ _SHOWN = 200
 _SHORTEST = 4  # what is shorter cannot be told from other text
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|auth|credential|session|sig$|signature", re.IGNORECASE)
 _ASSIGNED = re.compile(r"""([\w-]+)\s*=\s*("[^"]*"|\{[^}]*\}|[^\s;,]+)""")
+_NAME = re.compile(r"[A-Za-z_$@][A-Za-z_.-]{0,39}")
 _URL_SAFE = str.maketrans("+/", "-_")
 # Headers whose values are no secrets, whatever they are.
 _OPEN_HEADERS = re.compile(
@@ -29,12 +30,12 @@ def shown(text: str) -> str:
 
 
 def form_of(document: Any) -> str:
-    """What kind of JSON it is, and an object's names: none of its values."""
+    """What kind of JSON it is, and an object's names where they look like names: none of its values."""
     match document:
         case None:
             return "null"
         case dict():
-            return "an object " + (f"with {shown(', '.join(map(repr, document)))}" if document else "of nothing")
+            return f"an object {_names_in(document)}"
         case list():
             return f"a list of {len(document)}"
         case str():
@@ -43,6 +44,17 @@ def form_of(document: Any) -> str:
             return "true or false"
         case _:
             return "a number"
+
+
+def _names_in(document: dict[str, Any]) -> str:
+    """The names of an object; in one that holds other objects, or under odd names, they may be values themselves."""
+    if not document:
+        return "of nothing"
+    if all(isinstance(value, dict) for value in document.values()):
+        return f"of {len(document):,} objects"
+    names = [name for name in document if _NAME.fullmatch(name)]
+    more = [f"{len(document) - len(names):,} more"] if len(names) < len(document) else []
+    return f"with {shown(', '.join([*map(repr, names), *more]))}"
 
 
 class Excerpts:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from etl_jobs.errors import DataRejectedError, UnavailableError
 from etl_jobs.sources.client import Client, check_headers, without_secrets
 from etl_jobs.sources.excerpts import Excerpts, secrets_in_headers, secrets_in_parameters, secrets_in_url
-from etl_jobs.sources.pages import Paging, Request
+from etl_jobs.sources.pages import Paging, Request, next_link
 from etl_jobs.sources.paths import Path, found, path_of
 from etl_jobs.sources.patience import Patience
 from etl_jobs.sources.records import ENCODER, are_arrays, check_paths, header, lines, paths_of, rows_of, still_there
@@ -118,7 +118,8 @@ class HttpSource(RecordSource):
             said = client.failed(f"{what} is no list of records: {found_there}")
             raise DataRejectedError(said, hint="see `records` in the catalogue")
         if self._paging.has_more(response, got=len(records)):
-            raise DataRejectedError(f"{self.name}: there are more pages than this one", hint='page = { by = "link" }')
+            hint = 'page = { by = "link" }' if next_link(response) else "see `page` in the catalogue"
+            raise DataRejectedError(f"{self.name}: there are more pages than this one", hint=hint)
         if not self.trail.records:
             check_paths(records, self._paths, source=self.name)
             self._usual = self._paths
