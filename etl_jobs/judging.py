@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -26,14 +26,27 @@ _RECORD = sql.Identifier(own("whole row"))
 class Judged:
     """Rows that are judged: how many were rejected so far, what is found in those that are left, and where they stand.
 
-    The rejected themselves are put into `rejected` where that is a list. Nothing is `found` that does not hold now.
+    With `tells` it can say which were rejected. Nothing is `found` that does not hold now.
     """
 
     lot: Lot
     places: Places
     count: int = 0
-    rejected: list[Rejected] | None = None
+    tells: bool = False
     found: Found | None = None
+    _rows: list[_Row] = field(default_factory=list)
+
+    def take(self, rows: Sequence[_Row]) -> None:
+        """These were taken out."""
+        if self.tells:
+            self._rows += [row._replace(number=self.places.copied(row.number)) for row in rows]
+        self.places = self.places.without(row.number for row in rows)
+
+    def rejected(self) -> list[Rejected]:
+        """The rejected rows in their order. Only now their places are looked up: the source may be long."""
+        rows = sorted(self._rows, key=lambda row: row.number)
+        named = replace(self.places, moved=()).of_all(row.number for row in rows)
+        return [Rejected(place=p, reason=r.reason, record=r.record or "") for p, r in zip(named, rows, strict=True)]
 
 
 class _Row(NamedTuple):
@@ -108,10 +121,7 @@ def _take_out(one: Judged, find: Callable[[Judged], list[_Row]]) -> bool:
             refuse_too_many(table, [f"{one.places.of(row.number)}: {row.reason}" for row in rows[:3]])
         delete = sql.SQL("DELETE FROM {} WHERE ctid = ANY({}::tid[])")
         session.execute(delete.format(one.lot.staging, sql.Literal([row.place for row in rows])))
-    if one.rejected is not None:
-        named = zip(one.places.of_all(row.number for row in rows), rows, strict=True)
-        one.rejected += [Rejected(place=place, reason=r.reason, record=r.record or "null") for place, r in named]
-    one.places = one.places.without(row.number for row in rows)
+    one.take(rows)
     return bool(rows)
 
 
@@ -155,7 +165,7 @@ def _unasked(one: Judged) -> list[_Row]:
 
 def _numbered(one: Judged) -> sql.Composed:
     """Where the row lies, its number, and the row as JSON if anybody asks for it."""
-    record = sql.SQL("NULL::text") if one.rejected is None else _shown(one.lot.table)
+    record = sql.SQL("NULL::text") if not one.tells else _shown(one.lot.table)
     return sql.SQL("ctid AS {}, row_number() OVER () AS {}, {} AS {}").format(ROW_PLACE, RECORD_NO, record, _RECORD)
 
 

@@ -48,12 +48,16 @@ class Places:
 
     def of_all(self, rows: Iterable[int]) -> list[str]:
         """The places of many rows, which are best in order: then the source is read once."""
-        copied = [_past(row, self.moved) for row in rows]
+        copied = [self.copied(row) for row in rows]
         records = self.kept(copied) if self.kept else dict(zip(copied, copied, strict=True))
         return [self._place(records[row]) if row in records else f"row {row} of those copied" for row in copied]
 
     def _place(self, record: int) -> str:
         return self.source.place(record=_past(record, self.unread))
+
+    def copied(self, row: int) -> int:
+        """The row's number among those that were copied."""
+        return _past(row, self.moved)
 
     def without(self, rows: Iterable[int]) -> Places:
         """The same when these rows, too, have been taken out."""

@@ -133,7 +133,8 @@ def _batches(rejected: Iterable[Rejected]) -> Iterator[list[tuple[str, str, str]
     batch: list[tuple[str, str, str]] = []
     size = 0
     for one in rejected:
-        batch.append((one.place, one.reason, one.record))
+        place = one.place.encode(errors="backslashreplace").decode()  # a file's name may be no text
+        batch.append((place, one.reason, one.record))
         size += sum(map(len, batch[-1]))
         if size >= _STATEMENT:
             yield batch

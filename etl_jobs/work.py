@@ -196,12 +196,12 @@ class Work:
     def check(self, staged: Staged) -> tuple[Staged, Found]:
         """Raise what is wrong with the rows, or take them out where the catalogue allows it."""
         lot = Lot(session=self.session, table=self.table, staging=self.staging, parents=())
-        own = Judged(lot=lot, places=staged.places, count=len(staged.rejected), rejected=[*staged.rejected])
+        own = Judged(lot=lot, places=staged.places, count=len(staged.rejected), tells=True)
         found = judge_with_parents(self.catalogue, own, whole=staged.part is None)
         before = None if self.table.interval else rows_of_last_load(self.session, self.name)
         warned = judge(own.lot, found, places=own.places, rows_before=before)
         warned += warning_of(self.session, self.table, since=staged.since)
-        rejected = tuple(own.rejected or ())
+        rejected = (*staged.rejected, *own.rejected())
         return replace(staged, rejected=rejected, places=own.places, warned=tuple(warned)), found
 
     def step(self, staged: Staged, found: Found) -> Step:

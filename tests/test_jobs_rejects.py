@@ -3,6 +3,7 @@
 # ruff: noqa: F401, F811
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import psycopg
@@ -406,3 +407,13 @@ def test_a_server_that_has_much_to_say_of_bad_values_is_listened_to(shop: Shop) 
 
     assert (ended.status, ended.metrics.get("rejected"), too_many.status) == (0, 60_000, 65), ended.stderr
     assert [row[0] for row in shop.rows("people")] == [1, 2]
+
+
+def test_a_row_of_a_file_whose_name_is_no_text_can_be_rejected(tmp_path: Path, database: str) -> None:
+    shop = Shop(tmp_path, database)
+    shop.table("t", {"id": "integer", "v": "integer"}, 'file = "t*.csv"\nrejects = { limit = 9 }')
+    (tmp_path / os.fsdecode(b"t\xff.csv")).write_text("id,v\n1,1\n2,x\n")
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert query(shop.dsn, "SELECT place FROM shop.t__rejects") == [(f"{tmp_path}/t\\udcff.csv line 3",)]
