@@ -68,14 +68,17 @@ KINDS: dict[pa.DataType, Sequence[Any]] = {
     pa.binary(): BYTES, pa.large_binary(): BYTES, pa.binary(16): BYTES[2:3],
     pa.uuid(): [uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)],
     pa.list_(pa.int32()): [[], [1, None, -1]], pa.list_(pa.string()): [[], ["", None, 'a,"b"\\']],
-    pa.large_list(pa.date32()): [[dt.date(2000, 1, 1)]],
+    pa.large_list(pa.date32()): [[dt.date(2000, 1, 1)]], pa.list_(pa.float64(), 2): [[1.5, None]],
+    pa.list_(pa.timestamp("us", "UTC")): [[m.replace(tzinfo=UTC) for m in MOMENTS]], pa.list_(pa.bool_()): [[True]],
+    pa.list_(pa.binary(16)): [BYTES[2:3]], pa.list_(pa.decimal128(9, 2)): [[Decimal("1.25"), None]],
     pa.list_(pa.list_(pa.int64())): [[[1, 2], [3, None]]],
     pa.struct({"a": pa.int32()}): [{"a": 1}, {"a": None}],
 }  # fmt: skip
 DECLARED = (
     "smallint", "integer", "bigint", "numeric", "numeric(60,4)", "real", "double precision", "boolean", "date", "time",
     "timestamp", "timestamptz", "text", "varchar", "bytea", "uuid", "json", "jsonb", "interval", "integer[]",
-    "bigint[]", "text[]", "date[]", "char(1)", "timestamp(3)",
+    "bigint[]", "text[]", "date[]", "char(1)", "timestamp(3)", "varchar[]", "char(1)[]", "timestamptz[]", "bytea[]",
+    "numeric[]", "double precision[]", "boolean[]", "uuid[]",
 )  # fmt: skip
 SENT = [(kind, declared) for kind in KINDS for declared in DECLARED if sent_as(kind, declared) is not None]
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyarrow import csv, types
 
 from etl_jobs.errors import DataRejectedError
-from etl_jobs.sources.arrow_types import INTERVAL, WHOLE, converted, is_bytes, is_list, stored
+from etl_jobs.sources.arrow_types import INTERVAL, WHOLE, converted, in_microseconds, is_bytes, is_list, stored
 from etl_jobs.sources.records import array_of, text_of
 from etl_jobs.sources.types import parse
 
@@ -31,17 +31,17 @@ def as_text(column: pa.Array, declared: str, *, name: str, lossy: bool = False) 
     """
     try:
         return _text(column, declared, lossy=lossy)
-    except pa.ArrowInvalid as error:
-        raise DataRejectedError(
-            f"column {name!r} has nanoseconds, which would be lost; allow it by source = {{ lossy = [{name!r}] }}"
-        ) from error
     except (ValueError, OverflowError, KeyError) as error:
-        raise DataRejectedError(f"column {name!r} has a value that cannot be written as text: {error}") from error
+        said = f"has a value that cannot be written as text: {error}"
+        if isinstance(error, pa.ArrowInvalid) and "would lose data" in str(error):
+            said = f"has nanoseconds, which would be lost; allow it by source = {{ lossy = [{name!r}] }}"
+        raise DataRejectedError(f"column {name!r} {said}") from error
 
 
 def _text(column: pa.Array, declared: str, *, lossy: bool) -> pa.Array:
     kind = column.type
     if types.is_nested(kind):
+        column = column.cast(in_microseconds(kind), safe=not lossy)
         return _each(column, array_of if is_list(kind) and declared.rstrip().endswith("]") else text_of)
     if isinstance(kind, pa.UuidType):
         return _each(column, text_of)

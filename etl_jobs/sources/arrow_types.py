@@ -23,10 +23,14 @@ _RECEIVED = {
     "boolean": (pa.bool_(), {pa.bool_()}),
     "date": (pa.date32(), {pa.date32(), pa.date64()}),
 }
-_LISTS = (types.is_list, types.is_large_list)
+_LISTS = (
+    types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view, types.is_large_list_view,
+)  # fmt: skip
 _CHARACTERS = (types.is_string, types.is_large_string, types.is_string_view)
 _BYTES = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
 _TEXTS = {"text", "character varying", "character"}
+# Arrays say the type of their elements, and pgpq says another one than these.
+_NOT_IN_ARRAYS = {"character varying", "character", "timestamp with time zone", "uuid"}
 _MICROSECONDS = {
     "time without time zone": pa.time64("us"),
     "timestamp without time zone": pa.timestamp("us"),
@@ -60,10 +64,7 @@ def sent_as(kind: pa.DataType, declared: str) -> pa.DataType | None:
     """
     wanted = parse(declared)
     if wanted.array:
-        inner = (
-            sent_as(kind.value_type, wanted.name) if is_list(kind) and not types.is_nested(kind.value_type) else None
-        )
-        return None if inner is None else pa.list_(inner)
+        return _list(kind, wanted.name)
     if isinstance(kind, pa.UuidType):
         return pa.binary(16) if wanted.name == "uuid" else None
     kind = stored(kind)
@@ -77,6 +78,13 @@ def sent_as(kind: pa.DataType, declared: str) -> pa.DataType | None:
     if wanted.name in _TEXTS:
         return pa.string() if is_text(kind) else None
     return pa.binary() if wanted.name == "bytea" and is_bytes(kind) else None
+
+
+def _list(kind: pa.DataType, declared: str) -> pa.DataType | None:
+    if not is_list(kind) or types.is_nested(kind.value_type) or declared in _NOT_IN_ARRAYS:
+        return None
+    inner = sent_as(kind.value_type, declared)
+    return None if inner is None else pa.list_(inner)
 
 
 def _number(kind: pa.DataType, name: str) -> pa.DataType | None:
@@ -96,6 +104,21 @@ def converted(column: pa.Array, to: pa.DataType, *, lossy: bool = False) -> pa.A
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
     return column if column.type == to else column.cast(to, safe=not (lossy and types.is_temporal(to)))
+
+
+def in_microseconds(kind: pa.DataType) -> pa.DataType:
+    """The type with microseconds in place of nanoseconds, also within lists and structs."""
+    if types.is_timestamp(kind) and kind.unit == "ns":
+        return pa.timestamp("us", kind.tz)
+    if types.is_time64(kind):
+        return pa.time64("us")
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(in_microseconds(field.type)) for field in kind])
+    if types.is_map(kind):
+        return pa.map_(in_microseconds(kind.key_type), in_microseconds(kind.item_type))
+    if is_list(kind) and (inner := in_microseconds(kind.value_type)) != kind.value_type:
+        return pa.large_list(inner)
+    return kind
 
 
 def stored(kind: pa.DataType) -> pa.DataType:

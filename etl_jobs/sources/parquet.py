@@ -12,8 +12,10 @@ from itertools import chain
 from pathlib import Path
 
 from etl_jobs.errors import DataRejectedError, NotBinaryError
+from etl_jobs.names import clip
 from etl_jobs.sources.extras import needed
 from etl_jobs.sources.files import Stream, find_files, fingerprint_of, size_of
+from etl_jobs.sources.framing import LONGEST
 from etl_jobs.sources.records import header
 from etl_jobs.sources.trail import MadeText
 from etl_jobs.sources.types import check_types
@@ -41,7 +43,7 @@ class ParquetSource(MadeText):
         assert settings.folder is not None
         self._folder, self._table = settings.folder, table
         self._file_column: str | None = table.source.get("file_column")
-        self._lossy = table.source.get("lossy", ())
+        self._lossy = frozenset(map(clip, table.source.get("lossy", ())))
         self.name = ", ".join(str(settings.folder / pattern) for pattern in table.files)
         self._known: dict[Path, Footer] = {}
 
@@ -56,12 +58,12 @@ class ParquetSource(MadeText):
 
     def blocks(self) -> Iterator[bytes]:
         fields = self._fields()
-        declared = [self._table.columns.get(field.name, "text") for field in fields]
+        declared = [self._table.columns.get(clip(field.name), "text") for field in fields]
 
         def text(columns: Sequence[pa.Array]) -> bytes:
             return rows(
                 [
-                    as_text(column, kind, name=field.name, lossy=field.name in self._lossy)
+                    as_text(column, kind, name=field.name, lossy=clip(field.name) in self._lossy)
                     for column, kind, field in zip(columns, declared, fields, strict=True)
                 ]
             )
@@ -77,15 +79,15 @@ class ParquetSource(MadeText):
 
     def _encoded(self, sent: Sequence[pa.DataType]) -> Iterator[bytes]:
         schema = pa.schema([pa.field(str(number), kind) for number, kind in enumerate(sent)])
-        lossy = [field.name in self._lossy for field in self._fields()]
+        lossy = [clip(field.name) in self._lossy for field in self._fields()]
         encoder = ArrowToPostgresBinaryEncoder(schema)
 
         def encoded(columns: Sequence[pa.Array]) -> bytes:
             try:
                 ready = [converted(c, k, lossy=may) for c, k, may in zip(columns, sent, lossy, strict=True)]
-            except pa.ArrowInvalid as error:
+                return encoder.write_batch(pa.RecordBatch.from_arrays(ready, schema=schema))
+            except ValueError as error:  # so both libraries say that a value does not fit
                 raise NotBinaryError from error
-            return encoder.write_batch(pa.RecordBatch.from_arrays(ready, schema=schema))
 
         yield encoder.write_header()
         yield from chain.from_iterable(map(_pieces, map(encoded, self._batches())))
@@ -107,7 +109,9 @@ class ParquetSource(MadeText):
         return f"{self.name} row {number:,}"
 
     def _record_at(self, line: int) -> int:
-        reader = csv.reader(io.TextIOWrapper(io.BufferedReader(Stream(self.blocks())), "utf-8", newline=""))
+        csv.field_size_limit(LONGEST)
+        raw = io.BufferedReader(Stream(self.blocks()))
+        reader = csv.reader(io.TextIOWrapper(raw, "utf-8", errors="surrogateescape", newline=""))
         return next((number for number, _ in enumerate(reader) if reader.line_num >= line), 0)
 
     def _files(self) -> dict[Path, Footer]:
@@ -121,7 +125,7 @@ class ParquetSource(MadeText):
         for path in find_files(self._folder, self._table.files):
             footer = self._known.get(path)
             if footer is None or footer.stamp != fingerprint_of([path]):
-                footer = footer_of(path)
+                footer = footer_of(path, lossy=self._lossy)
             first = next(iter(found.values()), footer)
             found[path] = replace(footer, fields=first.fields) if footer.fields == first.fields else footer
         _refuse_others(found)
@@ -137,8 +141,11 @@ class ParquetSource(MadeText):
     def _batches(self) -> Iterator[list[pa.Array]]:
         """The columns of all files, some rows at a time. Who reads them keeps none while the next are read."""
         for path, footer in self._files().items():
-            found = batches(path, footer)
-            yield from map(partial(_after, str(path.relative_to(self._folder))), found) if self._file_column else found
+            found = batches(path, footer, lossy=self._lossy)
+            yield from map(partial(_after, self._name(path)), found) if self._file_column else found
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self._folder) if path.is_relative_to(self._folder) else path)
 
 
 def _pieces(block: bytes) -> Iterator[bytes]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import parquet
 
-from etl_jobs.errors import DataRejectedError, UnavailableError
+from etl_jobs.errors import DataRejectedError, MisconfiguredError, UnavailableError
+from etl_jobs.names import clip
 from etl_jobs.sources.arrow_types import INTERVAL
 from etl_jobs.sources.files import fingerprint_of
 
@@ -30,19 +31,22 @@ class Footer:
     at_once: int
 
 
-def footer_of(path: Path) -> Footer:
-    """Raises DataRejectedError for what is no Parquet file, or not a whole one."""
-    with _opened(path) as file:
+def footer_of(path: Path, *, lossy: Collection[str] = ()) -> Footer:
+    """Raises DataRejectedError for what is no Parquet file, or not a whole one.
+
+    `lossy` are the columns that may lose nanoseconds, by their names in PostgreSQL.
+    """
+    with _opened(path, lossy=lossy) as file:
         return _footer(path, file)
 
 
-def batches(path: Path, footer: Footer) -> Iterator[list[pa.Array]]:
-    """The file's columns, some rows at a time.
+def batches(path: Path, footer: Footer, *, lossy: Collection[str] = ()) -> Iterator[list[pa.Array]]:
+    """The file's columns, some rows at a time, as `footer_of` has found them.
 
     Raises DataRejectedError where it is broken, UnavailableError where it is not the file of this footer any more.
     """
     done = 0
-    with _opened(path) as file:
+    with _opened(path, lossy=lossy) as file:
         if _footer(path, file) != footer:
             raise UnavailableError(f"{path} was changed while it was read", hint="try again")
         read = _read(file, footer)
@@ -57,13 +61,24 @@ def batches(path: Path, footer: Footer) -> Iterator[list[pa.Array]]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[parquet.ParquetFile]:
+def _opened(path: Path, *, lossy: Collection[str]) -> Iterator[parquet.ParquetFile]:
+    """The file; its INT96 columns in microseconds where all may lose something: as nanoseconds, years far away wrap."""
+    with _open(path) as file:
+        old = [f"{clip(leaf.path)}." for leaf in _leaves(file) if leaf.physical_type == "INT96"]
+        if not old or not all(path.startswith(tuple(f"{name}." for name in lossy)) for path in old):
+            yield file
+            return
+    with _open(path, coerce_int96_timestamp_unit="us") as file:
+        yield file
+
+
+def _open(path: Path, **options: str) -> parquet.ParquetFile:
     try:
-        file = parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
+        return parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False, **options)
+    except UnicodeEncodeError as error:
+        raise MisconfiguredError(f"{path}: its name is no text that pyarrow can open", hint="rename it") from error
     except (pa.ArrowException, OSError) as error:
         raise DataRejectedError(f"{path}: {_first_line(error)}") from error
-    with file:
-        yield file
 
 
 def _footer(path: Path, file: parquet.ParquetFile) -> Footer:
@@ -77,10 +92,13 @@ def _footer(path: Path, file: parquet.ParquetFile) -> Footer:
 
 def _fields(file: parquet.ParquetFile) -> Iterator[pa.Field]:
     """The file's columns; an INTERVAL, which Arrow takes for any twelve bytes, as what it is."""
-    leaves = {file.schema.column(n).path: file.schema.column(n) for n in range(len(file.schema))}
+    intervals = {leaf.path for leaf in _leaves(file) if leaf.converted_type == "INTERVAL"}
     for field in file.schema_arrow:
-        is_interval = getattr(leaves.get(field.name), "converted_type", "") == "INTERVAL"
-        yield field.with_type(INTERVAL) if is_interval else field
+        yield field.with_type(INTERVAL) if field.name in intervals else field
+
+
+def _leaves(file: parquet.ParquetFile) -> Iterator[parquet.ColumnSchema]:
+    return (file.schema.column(number) for number in range(len(file.schema)))
 
 
 def _rows_at_once(seen: parquet.FileMetaData) -> int:
