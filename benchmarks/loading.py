@@ -46,28 +46,26 @@ required = ["customer", "amount"]
 """
 
 STAGING = """\
+import gc
 import sys
 from pathlib import Path
 from psycopg import sql
 from etl_jobs.catalogue import read_catalogue
-from etl_jobs.command import run
 from etl_jobs.copying import Copy
 from etl_jobs.sources import open_source
 from etl_jobs.staging import check_header, create_staging
 from etl_jobs.transfer import copy_rows
 from etl_jobs.warehouse import connect
 
-def main():
-    catalogue = read_catalogue(Path(sys.argv[1]))
-    table = catalogue.table(0)
-    source = open_source(catalogue, table)
-    target = sql.Identifier("ours")
-    with connect() as session:
-        create_staging(session, target, table)
-        columns = check_header(source, table)
-        copy_rows(Copy(session=session, target=target, source=source, columns=columns, secret=table.secret))
-
-run(main)
+catalogue = read_catalogue(Path(sys.argv[1]))
+table = catalogue.table(0)
+source = open_source(catalogue, table)
+target = sql.Identifier("ours")
+with connect() as session:
+    create_staging(session, target, table)
+    columns = check_header(source, table)
+    copy_rows(Copy(session=session, target=target, source=source, columns=columns, secret=table.secret))
+gc.freeze()  # as every job does before it ends
 """
 
 

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 
@@ -103,5 +102,7 @@ class Entries:
 
 def guess(word: str, known: Iterable[str]) -> str:
     """What was probably meant, as the end of a sentence."""
+    from difflib import get_close_matches  # only where something is wrong
+
     close = get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
