@@ -619,6 +619,12 @@ def test_the_last_page_may_leave_the_cursor_out(last: dict[str, object]) -> None
         assert ids(list(source(url, records="items", page={"by": "cursor", "at": "next_cursor"}).blocks())) == IDS
 
 
+def test_after_the_first_page_a_name_that_is_nearly_the_same_is_no_cursor() -> None:
+    pages = [{"items": SEVEN[:3], "next_cursor": "c"}, {"items": SEVEN[3:], "nextCursor": "c"}]
+    with served(lambda _: page(pages.pop(0))) as (url, _):
+        assert ids(list(source(url, records="items", page={"by": "cursor", "at": "next_cursor"}).blocks())) == IDS
+
+
 def test_a_cursor_of_several_values_is_refused() -> None:
     with served(lambda _: page({"items": SEVEN, "next": {"a": 1}})) as (url, _):
         with pytest.raises(DataRejectedError, match="page 1: the cursor at 'next' is no text and no number"):
