@@ -95,6 +95,13 @@ def test_a_moment_that_microseconds_do_not_reach_is_not_called_nanoseconds(load:
     assert "nanoseconds" not in said
 
 
+def test_a_secret_value_that_cannot_be_written_is_not_told(load: Load) -> None:
+    write(load, [2**62], pa.timestamp("ms"))
+    load.table("t", {"v": "timestamp"}, 'secret = ["v"]')
+
+    assert refused(load).endswith("column 'v' has a value that cannot be written as text\n")
+
+
 def test_bytes_that_are_no_text_are_found(load: Load) -> None:
     text = pa.array([b"right", b"\xff\xfe"], pa.binary()).view(pa.string())
     parquet.write_table(pa.table({"v": text}), load.folder / "t.parquet")

@@ -24,15 +24,16 @@ def rows(columns: Sequence[pa.Array]) -> bytes:
     return bytes(sink.getvalue())
 
 
-def as_text(column: pa.Array, declared: str, *, name: str, lossy: bool = False) -> pa.Array:
+def as_text(column: pa.Array, declared: str, *, name: str, lossy: bool = False, secret: bool = False) -> pa.Array:
     """The column as one that is written as PostgreSQL reads the `declared` type.
 
-    Raises DataRejectedError for nanoseconds, if the column is not `lossy`, and for what text cannot say.
+    Raises DataRejectedError for nanoseconds, if the column is not `lossy`, and for what text cannot say; the value is
+    not told where it is `secret`.
     """
     try:
         return _text(column, declared, lossy=lossy)
     except (ValueError, OverflowError, KeyError) as error:
-        said = f"has a value that cannot be written as text: {error}"
+        said = "has a value that cannot be written as text" + ("" if secret else f": {error}")
         if isinstance(error, pa.ArrowInvalid) and "would lose data" in str(error):
             said = f"has nanoseconds, which would be lost; allow it by source = {{ lossy = [{name!r}] }}"
         raise DataRejectedError(f"column {name!r} {said}") from error

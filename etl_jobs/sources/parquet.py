@@ -58,15 +58,13 @@ class ParquetSource(MadeText):
 
     def blocks(self) -> Iterator[bytes]:
         fields = self._fields()
-        declared = [self._table.columns.get(clip(field.name), "text") for field in fields]
+        names = [clip(field.name) for field in fields]
+        declared = [self._table.columns.get(name, "text") for name in names]
+        lossy, secret = self._lossy, self._table.secret
 
         def text(columns: Sequence[pa.Array]) -> bytes:
-            return rows(
-                [
-                    as_text(column, kind, name=field.name, lossy=clip(field.name) in self._lossy)
-                    for column, kind, field in zip(columns, declared, fields, strict=True)
-                ]
-            )
+            read = zip(columns, declared, names, fields, strict=True)
+            return rows([as_text(c, kind, name=f.name, lossy=n in lossy, secret=n in secret) for c, kind, n, f in read])
 
         yield header(field.name for field in fields)
         yield from map(text, self._batches())

@@ -122,4 +122,4 @@ def _meant(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+    return str(error).partition("\n")[0]
