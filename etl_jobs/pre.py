@@ -19,6 +19,10 @@ from etl_runner.job import report
 OLDEST_SERVER = 15
 _ROOM = 3  # a load holds its rows in staging, in the target and in the server's log
 _LEAST_ROOM = 64 * 1024 * 1024
+_TABLESPACE = """
+    SELECT pg_tablespace_location(coalesce(s.oid, d.dattablespace)) FROM pg_database d
+    LEFT JOIN pg_tablespace s ON s.spcname = current_setting('default_tablespace') WHERE d.datname = current_database()
+"""
 _HERE = ("127.0.0.1", "::1", "localhost")
 
 
@@ -74,21 +78,31 @@ def check_server(session: Session, catalogue: Catalogue) -> None:
 
 
 def check_room(session: Session, size: int) -> int | None:
-    """Free bytes on the warehouse's disk, None where it is on another machine or keeps that to itself."""
+    """Free bytes on the disk where new tables go, None where it is on another machine or keeps that to itself."""
     if not (session.info.host.startswith("/") or session.info.host in _HERE):
         return None
     try:
-        row = session.execute("SELECT current_setting('data_directory')").fetchone()
-        free = shutil.disk_usage(Path(row[0] if row else "")).free
+        folder = _folder_of_tables(session)
+        free = shutil.disk_usage(folder).free
     except (psycopg.errors.InsufficientPrivilege, OSError):
         return None
     needed = max(_ROOM * size, _LEAST_ROOM)
     if free < needed:
         raise UnavailableError(
             f"the warehouse's disk has {free / 1e6:,.0f} MB left, this load may take {needed / 1e6:,.0f} MB",
-            hint=f"make room on the disk of {row[0] if row else 'the server'}",
+            hint=f"make room on the disk of {folder}",
         )
     return free
+
+
+def _folder_of_tables(session: Session) -> Path:
+    """Where new tables go: the tablespace of the session or the database, else the server's own folder."""
+    row = session.execute(_TABLESPACE).fetchone()
+    place = Path(row[0] if row else "")
+    if place.is_absolute():
+        return place
+    row = session.execute("SELECT current_setting('data_directory')").fetchone()
+    return Path(row[0] if row else "") / place
 
 
 def _together(failures: Sequence[JobError]) -> JobError:

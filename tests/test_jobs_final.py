@@ -3,6 +3,7 @@
 # ruff: noqa: F401, F811
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from etl_jobs.owned import STAGING
 from etl_jobs.records import Attempt, Loaded
 from etl_jobs.warehouse import connect
 from tests.support.jobs import Ended, Shop, query, run_job, start_job, state
-from tests.support.servers import Warehouse, warehouse
+from tests.support.servers import Warehouse, open_folder, warehouse
 
 pytestmark = pytest.mark.xdist_group("jobs-final")  # they share one load
 
@@ -211,3 +212,28 @@ def test_pre_refuses_a_database_that_cannot_be_written(loaded: str) -> None:
 
     assert ended.status == 78
     assert "guest may not make schemas" in ended.stderr
+
+
+@pytest.mark.parametrize("place", ["the server's folder", "the role's tablespace", "the database's tablespace"])
+def test_pre_looks_for_room_where_new_tables_go(
+    tmp_path: Path, warehouse: Warehouse, open_folder: Path, place: str
+) -> None:
+    [(data,)] = query(warehouse.url, "SELECT current_setting('data_directory')")
+    owner, far = Path(data).stat(), open_folder / "far"
+    far.mkdir()
+    os.chown(far, owner.st_uid, owner.st_gid)
+    query(warehouse.url, f"CREATE TABLESPACE roomy LOCATION '{far}'")
+    query(warehouse.url, f"CREATE DATABASE roomy{' TABLESPACE roomy' * place.startswith('the database')}")
+    try:
+        shop = Shop(tmp_path, warehouse.url.replace("/warehouse?", "/roomy?"))
+        shop.table("t", {"id": "integer"})
+        os.truncate(shop.file("t.csv", "id\n1\n"), 1 << 42)
+        options = "-c default_tablespace=roomy" if place.startswith("the role") else ""
+        ended = shop.run("pre", PGOPTIONS=options)
+    finally:
+        (tmp_path / "t.csv").unlink()  # it only looks as large
+        query(warehouse.url, "DROP DATABASE roomy WITH (FORCE)")
+        query(warehouse.url, "DROP TABLESPACE roomy")
+
+    assert ended.status == 75, ended.stderr
+    assert f"hint: make room on the disk of {data if 'server' in place else far}\n" in ended.stderr

@@ -31,7 +31,14 @@ ALTER TABLE shop.goods ADD CONSTRAINT "Fair price" CHECK (price > 0),
 CREATE INDEX "Dear ones" ON shop.goods USING btree (lower(name), price DESC) INCLUDE (boss) WHERE price > 1;
 CREATE UNIQUE INDEX cluster_me ON shop.goods (id, price);
 ALTER TABLE shop.goods CLUSTER ON cluster_me, REPLICA IDENTITY FULL;
+ALTER TABLE shop.goods FORCE ROW LEVEL SECURITY;
+ALTER INDEX shop."Dear ones" ALTER COLUMN 1 SET STATISTICS 55;
+ALTER INDEX shop."Dear ones" SET TABLESPACE "Far";
+ALTER INDEX shop.goods_pkey SET TABLESPACE "Far"; ALTER INDEX shop.goods_pkey SET (fillfactor = 70, deduplicate_items = off);
+ALTER TABLE shop.goods ADD CONSTRAINT late UNIQUE (id, boss) WITH (fillfactor = 60) DEFERRABLE INITIALLY DEFERRED;
+ALTER INDEX shop.apart SET (fillfactor = 50); ALTER INDEX shop.apart SET TABLESPACE "Far";
 CREATE STATISTICS shop.related (dependencies) ON id, price FROM shop.goods;
+ALTER STATISTICS shop.related SET STATISTICS 44;
 COMMENT ON STATISTICS shop.related IS 'S'; COMMENT ON TABLE shop.goods IS 'It''s ours';
 COMMENT ON COLUMN shop.goods.price IS 'in €'; COMMENT ON INDEX shop."Dear ones" IS 'I';
 COMMENT ON CONSTRAINT "Fair price" ON shop.goods IS 'C';
@@ -47,14 +54,19 @@ SELECT array_agg(line ORDER BY line) FROM (
     UNION ALL SELECT concat(contype, conname) || pg_get_constraintdef(oid) || coalesce(obj_description(oid, 'pg_constraint'), '')
         FROM pg_constraint WHERE conrelid = 'shop.goods'::regclass
     UNION ALL SELECT concat_ws('|', relname, relowner::regrole, array(SELECT unnest(relacl)::text ORDER BY 1), reloptions,
-        relreplident, relpersistence, obj_description(oid, 'pg_class')) FROM pg_class WHERE oid = 'shop.goods'::regclass
+        relreplident, relpersistence, reltablespace, relforcerowsecurity, obj_description(oid, 'pg_class')) FROM pg_class WHERE oid = 'shop.goods'::regclass
     UNION ALL SELECT concat_ws('|', t.reloptions) FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid
         WHERE c.oid = 'shop.goods'::regclass
     UNION ALL SELECT concat_ws('|', attname, attnum, format_type(atttypid, atttypmod), attnotnull, attstorage, attcompression,
-        attstattarget, attacl, attoptions, attcollation, col_description(attrelid, attnum),
+        attstattarget, attacl, array(SELECT unnest(attoptions) EXCEPT SELECT 'pg_attver=' || option_value
+            FROM pg_options_to_table(attoptions) WHERE option_name = 'pg_attver' ORDER BY 1), attcollation, col_description(attrelid, attnum),
         (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = attrelid AND adnum = attnum))
         FROM pg_attribute WHERE attrelid = 'shop.goods'::regclass AND attnum > 0
-    UNION ALL SELECT pg_get_statisticsobjdef(oid) || obj_description(oid, 'pg_statistic_ext') FROM pg_statistic_ext
+    UNION ALL SELECT concat_ws('|', relname, reltablespace, reloptions) FROM pg_index
+        JOIN pg_class x ON x.oid = indexrelid WHERE indrelid = 'shop.goods'::regclass
+    UNION ALL SELECT concat_ws('|', indexrelid::regclass, attnum, attstattarget) FROM pg_index
+        JOIN pg_attribute ON attrelid = indexrelid WHERE indrelid = 'shop.goods'::regclass
+    UNION ALL SELECT pg_get_statisticsobjdef(oid) || stxstattarget || obj_description(oid, 'pg_statistic_ext') FROM pg_statistic_ext
 ) AS lines (line)
 """
 
@@ -124,18 +136,42 @@ def test_the_target_holds_the_source_and_nothing_else(shop: Shop) -> None:
     assert shop.run("final").status == 0
 
 
-def test_all_that_belongs_to_the_table_is_carried_over(shop: Shop) -> None:
+def make_tablespace(dsn: str) -> None:
+    """`Far`, inside the server's own folder."""
+    with psycopg.connect(dsn, autocommit=True) as session:
+        if not session.execute("SELECT FROM pg_tablespace WHERE spcname = 'Far'").fetchall():
+            session.execute("SET allow_in_place_tablespaces = on")
+            session.execute("CREATE TABLESPACE \"Far\" LOCATION ''")
+
+
+@pytest.mark.parametrize("options", ["", "-c default_tablespace=Far"], ids=["usual", "made in another tablespace"])
+def test_all_that_belongs_to_the_table_is_carried_over(shop: Shop, options: str) -> None:
+    make_tablespace(shop.dsn)
     run_all(shop.dsn, DRESSED)
     [(before,)] = query(shop.dsn, DESCRIBED)
     [(old,)] = query(shop.dsn, "SELECT 'shop.goods'::regclass::oid")
     shop.file("goods.csv", HEAD + "1,pump,9,1\n3,seal,3,\n")
-    ended = shop.load()
+    ended = shop.load(PGOPTIONS=options)
 
     assert ended.status == 0, ended.stderr
     assert query(shop.dsn, "SELECT 'shop.goods'::regclass::oid") != [(old,)]
     [(after,)] = query(shop.dsn, DESCRIBED)
     assert set(after) ^ set(before) == set()
     assert [row[0] for row in shop.rows("goods")] == [1, 3]
+
+
+def test_what_a_load_makes_beside_the_table_goes_where_the_role_wants_it(shop: Shop) -> None:
+    make_tablespace(shop.dsn)
+    shop.redeclare(0, SETTINGS, SETTINGS + "\nrejects = { limit = 5 }")
+    shop.file("goods.csv", HEAD + "1,pump,9,1\n3,seal,none,\n")
+    ended = shop.load(PGOPTIONS="-c default_tablespace=Far")
+
+    assert ended.status == 0, ended.stderr
+    far = query(
+        shop.dsn,
+        "SELECT relname FROM pg_class c JOIN pg_tablespace s ON s.oid = reltablespace WHERE relname ~ '^goods' ORDER BY 1",
+    )
+    assert far == [("goods__rejects",)]
 
 
 @pytest.mark.parametrize(
