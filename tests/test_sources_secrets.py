@@ -126,7 +126,14 @@ def test_the_secrets_of_headers_are_known(name: str, value: str, expected: set[s
 
 
 def test_only_what_is_called_like_a_secret_is_one_among_parameters() -> None:
-    asked = {"state": "posted", "page": 1, "access_token": "a1", "X-Amz-Signature": ["b2", "c3"]}
+    asked = {
+        "state": "posted",
+        "page": 1,
+        "author": "ana",
+        "keyword": "x",
+        "access_token": "a1",
+        "X-Amz-Signature": ["b2", "c3"],
+    }
 
     assert secrets_in_parameters(asked) == {"a1", "b2", "c3"}
 

@@ -13,7 +13,7 @@ UNTOLD = "its words may quote a secret value"
 MASK = "***"
 _SHOWN = 200
 _SHORTEST = 4  # what is shorter cannot be told from other text
-_SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|auth|credential|session|sig$|signature", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"pass|pwd|secret|token|key$|auth(?!or)|credential|session|sig$|signature", re.IGNORECASE)
 _ASSIGNED = re.compile(r"""([\w-]+)\s*=\s*("[^"]*"|\{[^}]*\}|[^\s;,]+)""")
 _NAME = re.compile(r"[A-Za-z_$@][A-Za-z_.-]{0,39}")
 _URL_SAFE = str.maketrans("+/", "-_")
