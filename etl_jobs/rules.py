@@ -110,6 +110,7 @@ def _unique(lot: Lot, columns: tuple[str, ...], word: str, *, severity: str) -> 
         "staging": lot.staging,
         "filled": condition,
         "own": identifiers(columns, of="s"),
+        "limit": sql.Literal(lot.table.reject_limit),
     }
     return Rule(
         reason=f"{word} ({', '.join(columns)}) is there already",
@@ -121,7 +122,7 @@ def _unique(lot: Lot, columns: tuple[str, ...], word: str, *, severity: str) -> 
         surplus=sql.SQL(
             "s.{place} IN (SELECT place FROM (SELECT ctid AS place,"
             " row_number() OVER (PARTITION BY {keys} ORDER BY ctid) AS nth FROM {staging} WHERE {filled}) AS k"
-            " WHERE nth > 1)"
+            " WHERE nth > 1 ORDER BY place LIMIT {limit} + 1)"  # no more are asked for; so the server can keep them all
         ).format(**values),
         columns=columns,
         severity=severity,
