@@ -56,7 +56,7 @@ def unreadable(
     if not skipped:
         return [], ()
     if len(skipped) > table.reject_limit:
-        refuse_too_many(table, [_shown(source, one) for one in skipped[:3]])
+        refuse_too_many(table, [_shown(source, one, table) for one in skipped[:3]])
     known = records_at(source, {s.line for s in skipped if s.number is None})
     rejected, numbers = [], []
     for one in skipped:
@@ -68,8 +68,12 @@ def unreadable(
     return rejected, tuple(sorted(numbers))
 
 
-def _shown(source: Source, one: Skipped) -> str:
-    return source.place(line=one.line) + (f", column {one.column!r}" if one.column else f": {one.said}")
+def _shown(source: Source, one: Skipped, table: Table) -> str:
+    place = source.place(line=one.line)
+    if one.column is None:
+        return f"{place}: {one.said}"
+    value = "null" if one.value is None else repr(one.value)
+    return f"{place}, column {one.column!r}, value {HIDDEN if one.column in table.secret else value}"
 
 
 def _reason(one: Skipped, table: Table) -> str:

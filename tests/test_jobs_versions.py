@@ -13,9 +13,14 @@ import psycopg
 import pytest
 
 from etl_jobs.catalogue import PACKAGED, read_catalogue
+from etl_jobs.complaints import Skipped
+from etl_jobs.errors import DataRejectedError
 from etl_jobs.load import load_table
 from etl_jobs.pre import OLDEST_SERVER
 from etl_jobs.records import Attempt
+from etl_jobs.rejects import unreadable
+from etl_jobs.sources.csv import CsvSource
+from etl_jobs.tables import SourceSettings, Table
 from etl_jobs.warehouse import connect
 from etl_runner.postgres import EmbeddedPostgres
 from etl_runner.postgres.binaries import BIN_VARIABLE, find_binaries
@@ -153,6 +158,33 @@ def test_a_table_ends_the_same_whatever_the_version(tmp_path: Path, dsn: str, ve
         assert (goods.current(), goods.rejected(4)) == ([(2, "valve"), (7, "nut")], [])
     assert len(seen) > 1 and 0 not in seen
     assert goods.run("final", "--reread").status == 0
+
+
+@pytest.mark.parametrize(("secret", "shown"), [("", "'y'"), ('secret = ["id"]', None)], ids=["shown", "secret"])
+def test_too_many_bad_values_are_told_with_one_of_them(
+    tmp_path: Path, dsn: str, secret: str, shown: str | None
+) -> None:
+    goods = Goods(tmp_path, dsn)
+    goods.table("goods", {"id": "integer"}, f"rejects = {{ limit = 1 }}\n{secret}")
+    goods.file("goods.csv", "id\n1\nx\ny\n")
+    ended = goods.load()
+
+    assert (ended.status, "goods.csv line 4, column 'id'" in ended.stderr) == (65, True)
+    assert (f"line 4, column 'id', value {shown}" in ended.stderr) is bool(shown), ended.stderr
+    assert ("'y'" in ended.stderr) is bool(shown)
+
+
+def test_where_a_server_counts_no_rejects_we_tell_the_values(tmp_path: Path) -> None:
+    """As PostgreSQL 17, which leaves out any number of records."""
+    path = tmp_path / "goods.csv"
+    path.write_text("id,name\nx,\n2,y\n")
+    table = Table(id=0, name="goods", files=("goods.csv",), columns={}, secret=("name",), reject_limit=1)
+    skipped = [Skipped(line=2, column="id", value="x"), Skipped(line=3, column="name", value="y")]
+
+    with pytest.raises(DataRejectedError) as caught:
+        unreadable(CsvSource(SourceSettings(kind="csv", folder=tmp_path), table), ("id", "name"), skipped, table=table)
+
+    assert f"{path} line 2, column 'id', value 'x'; {path} line 3, column 'name', value ***" in caught.value.message
 
 
 def test_the_sample_is_loaded_and_reconciled_whatever_the_version(dsn: str, tmp_path: Path) -> None:
