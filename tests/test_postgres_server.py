@@ -181,7 +181,8 @@ def test_the_servers_settings_suit_a_warehouse(warehouse: object, database: str)
 def test_text_is_utf8_and_sorts_by_code_point(database: str) -> None:
     assert ask(database, "SHOW server_encoding") == "UTF8"
     assert ask(database, "SELECT string_agg(x, '' ORDER BY x) FROM unnest('{b,a,B,ä}'::text[]) x") == "Babä"
-    assert ask(database, "SELECT upper('é')") == "É"
+    knows = int(ask(database, "SHOW server_version_num")) >= 170_000  # an older one knows the case of ASCII alone
+    assert ask(database, "SELECT upper('aé')") == ("AÉ" if knows else "Aé")
 
 
 def test_pg_variables_around_us_change_neither_the_server_nor_its_dsn(
