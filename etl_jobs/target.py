@@ -33,6 +33,11 @@ _PRIMARY = """
     FROM pg_constraint p LEFT JOIN pg_constraint f ON f.contype = 'f' AND f.conindid = p.conindid
     WHERE p.conrelid = to_regclass(%s) AND p.contype = 'p' GROUP BY p.conname
 """
+_CURRENT = """
+    SELECT format('%%I.%%I', n.nspname, x.relname)
+    FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace
+    WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND pg_get_expr(i.indpred, i.indrelid) = 'is_current'
+"""
 _BEGINS = {"valid_from": " DEFAULT now()", "is_current": " DEFAULT true"}  # what a history begins with
 
 
@@ -77,11 +82,7 @@ def _altering(session: Session, shown: str, table: Table, cures: Sequence[str], 
     if table.strategy != "scd2" or HISTORY.keys() & found.keys():
         return f"run: ALTER TABLE {shown} {', '.join(cures)};"
     defaults = ", ".join(f'ALTER COLUMN "{column}" DROP DEFAULT' for column in _BEGINS)
-    key = identifiers(table.identity).as_string(session)
-    return (
-        f"{_rekeying(session, shown, table, cures)}  ALTER TABLE {shown} {defaults};"
-        f"  CREATE UNIQUE INDEX ON {shown} ({key}) WHERE is_current;"
-    )
+    return f"{_rekeying(session, shown, table, cures)}  ALTER TABLE {shown} {defaults};"
 
 
 def _rekeying(session: Session, shown: str, table: Table, cures: Sequence[str] = ()) -> str:
@@ -91,7 +92,12 @@ def _rekeying(session: Session, shown: str, table: Table, cures: Sequence[str] =
     drop = [f"DROP CONSTRAINT {name}"] if name else []
     key = f"ADD PRIMARY KEY ({identifiers(table.primary_key).as_string(session)})"
     first = f"drop what refers to its key, {referring}, then " if referring else ""
-    return f"{first}run: ALTER TABLE {shown} {', '.join([*cures, *drop, key])};"
+    steps = [f"ALTER TABLE {shown} {', '.join([*cures, *drop, key])};"]
+    if table.strategy == "scd2":
+        steps += [f"DROP INDEX {index};" for (index,) in session.execute(_CURRENT, [shown]).fetchall()]
+        current = identifiers(table.identity).as_string(session)
+        steps.append(f"CREATE UNIQUE INDEX ON {shown} ({current}) WHERE is_current;")
+    return f"{first}run: {'  '.join(steps)}"
 
 
 def refuse_history(

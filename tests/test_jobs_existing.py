@@ -121,6 +121,23 @@ def test_the_hint_for_another_key_can_be_run(shop: Shop, case: str) -> None:
     assert (refused.status, ended.status, shop.rows("t")) == (78, 0, rows), ended.stderr
 
 
+@pytest.mark.parametrize(("old", "new"), [('"id"', '"id", "v"'), ('"id", "v"', '"id"')])
+def test_the_hint_for_another_key_of_a_history_can_be_run(shop: Shop, old: str, new: str) -> None:
+    shop.table("t", COLUMNS | {"n": "integer"}, f'key = [{old}]\nstrategy = "scd2"\nmax_delete = 1')
+    shop.file("t.csv", "id,v,n\n1,a,1\n2,b,1\n")
+    assert shop.load().status == 0
+    shop.redeclare(0, f"key = [{old}]", f"key = [{new}]")
+    shop.file("t.csv", "id,v,n\n1,a,2\n1,b,2\n" if new > old else "id,v,n\n1,b,2\n2,a,2\n")
+    refused = shop.load()
+    run_hint(shop, refused)
+    ended = shop.load()
+
+    assert (refused.status, ended.status) == (78, 0), ended.stderr
+    current = query(shop.dsn, "SELECT count(*) FROM shop.t WHERE is_current AND n = 2")
+    indexes = query(shop.dsn, "SELECT count(*) FROM pg_index WHERE indrelid = 'shop.t'::regclass")
+    assert (current, indexes) == ([(2,)], [(2,)])
+
+
 def test_what_refers_to_the_old_key_is_named_before_it_is_dropped(shop: Shop) -> None:
     query(shop.dsn, "CREATE TABLE shop.t (id integer PRIMARY KEY, v text)")
     query(shop.dsn, "CREATE TABLE shop.part (t integer CONSTRAINT of_t REFERENCES shop.t)")
