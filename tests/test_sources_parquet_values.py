@@ -197,6 +197,13 @@ def test_a_file_elsewhere_is_named_by_its_path(load: Load, tmp_path_factory: pyt
     assert query(load.dsn, "SELECT f, v FROM shop.t") == [(str(path), 1)]
 
 
+def test_a_folder_in_place_of_a_file_is_said(load: Load) -> None:
+    (load.folder / "t.parquet").mkdir()
+    load.table("t", {"v": "bigint"})
+
+    assert "t.parquet is a folder\nhint: its files are t.parquet/*" in refused(load)
+
+
 def test_a_file_whose_name_is_no_text_is_refused(load: Load) -> None:
     write(load, [1], pa.int64())
     (load.folder / "t.parquet").rename(load.folder / os.fsdecode(b"\xff.parquet"))

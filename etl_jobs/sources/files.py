@@ -28,6 +28,8 @@ def find_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
     found: dict[Path, None] = {}
     for pattern in patterns:
         matching = _matching(folder, pattern)
+        if not matching and (folder / pattern).is_dir():
+            raise DataRejectedError(f"{folder / pattern} is a folder", hint=f"its files are {pattern.rstrip('/')}/*")
         if not matching and not is_pattern(pattern):
             raise DataRejectedError(f"{folder / pattern} does not exist", hint=f"looked in {folder}")
         if not matching:
