@@ -3,7 +3,8 @@
 # ruff: noqa: F401, F811
 from __future__ import annotations
 
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Sequence
 
 import psycopg
 import pytest
@@ -13,8 +14,24 @@ from etl_jobs.copying import Copy, text_statement
 from etl_jobs.screening import screen
 from etl_jobs.sources.framing import with_quoted_marks
 from etl_jobs.sources.sample import SampleSource
+from etl_jobs.transfer import copy_rows
 from tests.support.servers import database, warehouse
 from tests.support.sources import cut
+
+
+class Both(SampleSource):
+    """The number 1 as text, and another row in the binary format."""
+
+    def __init__(self, row: bytes) -> None:
+        super().__init__("both", scale=1, seed=1)
+        self._row = row
+
+    def blocks(self) -> Iterator[bytes]:
+        yield b"id\n1\n"
+
+    def binary(self, kinds: Sequence[str]) -> Iterator[bytes] | None:
+        assert kinds == ["integer"]
+        return iter([b"PGCOPY\n\xff\r\n\0" + bytes(8), self._row, b"\xff\xff"])
 
 
 class Cut(SampleSource):
@@ -72,3 +89,18 @@ def test_where_a_line_would_end_the_data_its_record_is_judged_as_any(database: s
         assert [(one.number, one.line, one.column) for one in found] == [(2, 3, "id"), (3, 4, "id"), (5, 8, "id")]
         assert found[0].value == "\\."
         assert kept == (0,)
+
+
+@pytest.mark.parametrize(("size", "arrived", "sent"), [(4, 2, 31), (8, 1, 5)])
+def test_rows_go_in_the_binary_format_or_as_text_where_that_is_refused(
+    database: str, size: int, arrived: int, sent: int
+) -> None:
+    source = Both(struct.pack(">hi", 1, size) + (2).to_bytes(size))
+    target = sql.Identifier("pg_temp", "t")
+    with psycopg.connect(database, autocommit=True) as session:
+        session.execute("CREATE TEMPORARY TABLE t (id integer)")
+
+        copied = copy_rows(Copy(session=session, target=target, source=source, columns=("id",), secret=()))
+
+        assert session.execute("SELECT id FROM t").fetchall() == [(arrived,)]
+        assert copied.bytes == sent
