@@ -17,7 +17,6 @@ from etl_jobs.staging import definitions
 from etl_jobs.tables import Table
 
 RECORD_NO = sql.Identifier(own("record no"))  # of rows in the order of the source: their number, from 1
-_AGAIN = sql.Identifier("pg_temp", "all records")
 _KEPT = sql.SQL(
     "SELECT nth, {n} FROM (SELECT {n}, row_number() OVER (ORDER BY {n}) AS nth FROM"
     " (SELECT row_number() OVER () AS {n}, * FROM {again}) AS r WHERE {part}) AS k WHERE nth = ANY({rows}::bigint[])"
@@ -74,19 +73,23 @@ def kept_records(
     copy: Copy, table: Table, *, unread: tuple[int, ...]
 ) -> Callable[[Sequence[int]], Mapping[int, int]] | None:
     """Finds records by copying the source again, all of it but what is `unread`; None where there was no `part`."""
-    part, again = copy.part, replace(copy, target=_AGAIN, part=None, freeze=False)
+    name = sql.Identifier("pg_temp", own(f"all records {table.id}"))
+    part, again = copy.part, replace(copy, target=name, part=None, freeze=False)
     if part is None:
         return None
     copied = False
 
     def kept(rows: Sequence[int]) -> dict[int, int]:
         nonlocal copied
+        if not rows:
+            return {}
         if not copied:
             columns = definitions(table.columns)
-            copy.session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(_AGAIN, columns))
+            copy.session.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
+            copy.session.execute(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(name, columns))
             copy_rest(again, dict.fromkeys(unread, b""))
             copied = True
-        statement = _KEPT.format(n=RECORD_NO, again=_AGAIN, part=part, rows=sql.Literal(list(rows)))
+        statement = _KEPT.format(n=RECORD_NO, again=name, part=part, rows=sql.Literal(list(rows)))
         return dict(copy.session.execute(statement).fetchall())
 
     return kept
