@@ -36,30 +36,36 @@ def judge_with_parents(catalogue: Catalogue, own: Judged, *, whole: bool) -> Fou
     So a table can be checked before, after or beside the load of its parent. What the parent's own load would reject
     is no parent. A table on which its own parents depend is read again, but where staging has the `whole` of it.
     """
-    session, table = own.lot.session, own.lot.table
+    table, groups = own.lot.table, ancestors(catalogue, own.lot.table)
     relations: dict[str, sql.Composable] = {table.name: own.lot.staging} if whole else {}
-    groups = ancestors(catalogue, table)
     others = [catalogue.named(name) for group in groups for name in group if name not in relations]
     relations |= {parent.name: keys_of(parent.name) for parent in others}
-    members = {p.name: _read_judged(session, catalogue, p, relations) for p in others if judged(p)}
-    children = [table, *(member.lot.table for member in members.values())]
-    for parent in others:
-        if parent.name in members:
-            columns, name = members[parent.name].lot.table.columns, members[parent.name].places.name
-            _refuse_absent(parent, columns, children, source=name)
-        else:
-            _read_all(session, catalogue, parent, children)
-        kinds = _kinds(parent, children)
-        session.execute(sql.SQL("ANALYZE {} ({})").format(keys_of(parent.name), identifiers(kinds)))
+    members = _read(catalogue, own.lot, others, relations)
     own.lot = replace(own.lot, parents=[relations[r.table] for r in table.references])
     if whole and judged(table):
         members[table.name] = own
     for group in groups:
         settle([members[name] for name in group if name in members])
     if groups and table.name not in groups[-1]:
-        own.found = None
+        own.found = None  # it may be of parents that were not settled yet
     (found,) = settle([own])
     return found
+
+
+def _read(
+    catalogue: Catalogue, lot: Lot, others: Sequence[Table], relations: Mapping[str, sql.Composable]
+) -> dict[str, Judged]:
+    """Read the sources of the others into temporary tables. Returns those of them that are to be judged."""
+    members = {p.name: _read_judged(lot.session, catalogue, p, relations) for p in others if judged(p)}
+    children = [lot.table, *(member.lot.table for member in members.values())]
+    for parent in others:
+        if member := members.get(parent.name):
+            _refuse_absent(parent, member.lot.table.columns, children, source=member.places.name)
+        else:
+            _read_all(lot.session, catalogue, parent, children)
+        columns = identifiers(_kinds(parent, children))
+        lot.session.execute(sql.SQL("ANALYZE {} ({})").format(keys_of(parent.name), columns))
+    return members
 
 
 def _kinds(parent: Table, children: Sequence[Table]) -> dict[str, str]:

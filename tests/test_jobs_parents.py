@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from tests.support.jobs import Shop, query
-from tests.support.servers import database, warehouse
+from tests.support.servers import Warehouse, database, warehouse
 
 REFERS = 'key = ["id"]\nreferences = [{{ columns = ["p"], table = "{}", to = ["id"] }}]'
 
@@ -249,3 +250,36 @@ def test_a_load_is_done_again_where_something_else_decides_which_parents_there_a
 
     assert [bool(one.metrics.get("cached")) for one in (first, second, third)] == [False, True, False]
     assert ids(shop, "child") == []
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_whatever_refers_to_whatever_no_order_of_loads_leaves_a_row_without_its_parent(
+    tmp_path: Path, warehouse: Warehouse, seed: int
+) -> None:
+    chance = Random(seed)
+    names = "abc"
+    refers = {name: chance.choices(names, k=2) for name in names}
+    rows = {
+        n: [[i, *chance.choices(["", "", "", *range(1, 13)], k=2), chance.randint(1, 9)] for i in range(1, 12)]
+        for n in names
+    }
+    kept = []
+    for order in ((0, 1, 2), (2, 1, 0)):
+        with warehouse.database() as dsn:
+            shop = Shop(tmp_path, dsn)
+            for name in names:
+                to = ", ".join(
+                    f'{{ columns = ["p{n}"], table = "{other}", to = ["id"] }}' for n, other in enumerate(refers[name])
+                )
+                columns = dict.fromkeys(("id", "p0", "p1", "u"), "integer")
+                shop.table(
+                    name, columns, f'{KEYED.replace("9", "99")}\nreferences = [{to}]\nchecks = [{{ unique = ["u"] }}]'
+                )
+                shop.file(f"{name}.csv", "id,p0,p1,u\n" + "".join(f"{','.join(map(str, r))}\n" for r in rows[name]))
+            assert [shop.load(number).stderr for number in order] == [""] * 3
+            kept.append({name: shop.rows(name) for name in names})
+
+    there = {name: {row[0] for row in kept[0][name]} | {None} for name in names}
+    assert kept[0] == kept[1]
+    assert 0 < sum(map(len, kept[0].values())) < 33
+    assert not [r for n in names for r in kept[0][n] for i in (0, 1) if r[1 + i] not in there[refers[n][i]]]
