@@ -109,6 +109,16 @@ def test_an_inferred_type_is_pinned_and_a_value_that_does_not_fit_names_the_cure
     assert (cured.status, types(shop)) == (0, {"id": "bigint", "n": "text"})
 
 
+def test_a_slice_is_cut_by_types_that_had_to_be_inferred(shop: Shop) -> None:
+    undeclared(shop, 'key = ["id"]\nstrategy = "slice"\nwhere = "id > 9"')
+    shop.file("goods.csv", "id,n\n2,a\n9,b\n10,c\n30,d\n")
+
+    ended = shop.load()
+
+    assert ended.status == 0, ended.stderr
+    assert shop.rows("goods") == [(10, "c"), (30, "d")]
+
+
 @pytest.mark.parametrize("strategy", ["snapshot", "replace", "append", "scd2", 'slice"\nwhere = "id > 1'])
 def test_every_strategy_takes_undeclared_columns(shop: Shop, strategy: str) -> None:
     undeclared(shop, f'key = ["id"]\nstrategy = "{strategy}"')
