@@ -20,7 +20,6 @@ TRIGGER = "CREATE TRIGGER x BEFORE INSERT ON shop.t FOR EACH ROW EXECUTE FUNCTIO
 SPEAKERS: dict[str, tuple[str, list[str]]] = {
     "a check": ('checks = [{ sql = "v::int > 0" }]', []),
     "a check that warns": ('checks = [{ sql = "v::int > 0", severity = "warn" }]', []),
-    "a check with rejects": ('rejects = { limit = 5 }\nchecks = [{ sql = "v::int > 0" }]', []),
     "a slice": ('strategy = "slice"\nwhere = "v::int > 0"', []),
     "an index of the target": ("", ["CREATE INDEX ON shop.t ((v::int))"]),
     "an index of a table that is replaced": ('strategy = "replace"', ["CREATE INDEX ON shop.t ((v::int))"]),
@@ -67,7 +66,7 @@ def test_what_is_no_secret_is_told_in_the_servers_words(shop: Shop, speaker: str
     assert SECRET in said
 
 
-@pytest.mark.parametrize("speaker", ["a check", "a check that warns", "a check with rejects", "a slice"])
+@pytest.mark.parametrize("speaker", ["a check", "a check that warns", "a slice"])
 def test_a_condition_that_a_row_cannot_be_asked_about_is_told_with_the_rows_place(shop: Shop, speaker: str) -> None:
     said = loaded(shop, speaker, 'secret = ["v"]')[1]
 
