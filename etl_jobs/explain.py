@@ -10,8 +10,8 @@ from typing import Any, cast
 from psycopg import sql
 
 from etl_jobs.ancestors import ancestors
-from etl_jobs.appending import refuse_unknown_batches
-from etl_jobs.checks import Found, count_problems
+from etl_jobs.appending import refuse_unknown_batches, refuse_untold_files
+from etl_jobs.checks import HIDDEN, Found, count_problems
 from etl_jobs.copying import text_statement
 from etl_jobs.infer import infer
 from etl_jobs.owned import refuse_others
@@ -47,6 +47,7 @@ def explain(session: Session, catalogue: Catalogue, table: Table, *, full: bool)
     refuse_others(session, catalogue, table)
     if full:
         refuse_full_interval(table)
+    refuse_untold_files(catalogue, table)
     source = open_source(catalogue, table)
     target = sql.Identifier(catalogue.schema, table.name)
     held = columns_of(session, target)
@@ -66,6 +67,8 @@ def explain(session: Session, catalogue: Catalogue, table: Table, *, full: bool)
     cached = _cached(session, work, table) if known else ""
     work = replace(work, full=full or bool(cached))
     since = beginning(session, work.name, shape.table) if known and not cached else None
+    if since and table.watermark in table.secret:
+        since = HIDDEN
     said = [_head(session, work, since=since)]
     if cached and table.interval:
         return f"{said[0]}\n-- Nothing would be done: {cached}."

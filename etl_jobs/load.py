@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import psycopg
 from psycopg import sql
 
-from etl_jobs.appending import forget_batches, refuse_unknown_batches
+from etl_jobs.appending import forget_batches, refuse_unknown_batches, refuse_untold_files
 from etl_jobs.changes import Changed
 from etl_jobs.checks import Found
 from etl_jobs.checksums import whole
@@ -57,6 +57,7 @@ def load_table(
     """
     if full:
         refuse_full_interval(table)
+    refuse_untold_files(catalogue, table)
     source = open_source(catalogue, table)
     check_header(source, table)
     prepare(session, catalogue.schema, catalogue.staging_schema)

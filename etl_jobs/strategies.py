@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from etl_jobs.appending import append, remember_batch
+from etl_jobs.appending import append, remember_batches
 from etl_jobs.changes import Change, Changed, make_equal, upsert
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.history import keep_history
@@ -63,7 +63,7 @@ def change_target(session: Session, step: Step) -> Changed:
 def _change(session: Session, step: Step) -> Changed:
     table, change = step.table, step.change
     if table.batched and (step.full or step.beside):
-        remember_batch(session, step.name, change)
+        remember_batches(session, step.name, change, by=table.file_column)
     if step.beside:
         return swap(session, change, catalogue=step.catalogue, name=table.name, patience=step.patience)
     match table.strategy:
@@ -72,7 +72,7 @@ def _change(session: Session, step: Step) -> Changed:
         case "incremental" if not step.full:
             return upsert(session, change)
         case "append" if not step.full:
-            return append(session, change, name=step.name, batch=step.batch)
+            return append(session, change, name=step.name, batch=step.batch, by=table.file_column)
     return (make_equal if change.key else replace_rows)(session, change, part=step.part)
 
 

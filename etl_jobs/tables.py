@@ -9,7 +9,7 @@ from typing import Any
 
 from etl_jobs.entries import guess
 from etl_jobs.errors import MisconfiguredError
-from etl_jobs.names import derived
+from etl_jobs.names import clip, derived
 
 HISTORY = {"valid_from": "timestamptz", "valid_to": "timestamptz", "is_current": "boolean"}  # columns of an scd2 target
 
@@ -110,6 +110,11 @@ class Table:
     def batched(self) -> bool:
         """It only grows, and nothing but what was added before says what is there."""
         return self.strategy == "append" and not self.identity
+
+    @property
+    def file_column(self) -> str:
+        """The column that says of which file a row is; empty where there is none."""
+        return clip(str(self.source.get("file_column", "")))
 
     @property
     def held_columns(self) -> dict[str, str]:

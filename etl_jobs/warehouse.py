@@ -14,6 +14,7 @@ from psycopg.rows import TupleRow
 
 from etl_jobs.errors import MisconfiguredError, UnavailableError
 from etl_jobs.refusals import has_no_entry
+from etl_jobs.urls import refuse_unquoted
 
 Session = Connection[TupleRow]
 
@@ -52,6 +53,7 @@ def connect(env: Mapping[str, str] = os.environ) -> Iterator[Session]:
             "no warehouse: neither DATABASE_URL nor PGHOST is set",
             hint="run it through `etl-run job table --id 3`, which brings one, or set DATABASE_URL",
         )
+    refuse_unquoted(url, called="DATABASE_URL")
     # What we send and read is UTF-8, whatever the database holds and whoever decided otherwise for it.
     defaults: dict[str, str | int] = {"fallback_application_name": "etl_jobs", "client_encoding": "UTF8"}
     if not env.get("PGCONNECT_TIMEOUT") and "connect_timeout" not in url:

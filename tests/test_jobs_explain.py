@@ -163,3 +163,15 @@ def test_parents_are_asked_only_where_the_source_may_be_found_unchanged(shop: Sh
     assert (without.status, unchanged.status, changed.status) == (0, 0, 0), without.stderr
     assert "Nothing would be done: the source is unchanged" in unchanged.stdout
     assert "Nothing would be done" not in changed.stdout
+
+
+def test_a_secret_watermark_is_not_told(shop: Shop) -> None:
+    settings = 'key = ["id"]\nstrategy = "incremental"\nwatermark = "name"\nsecret = ["name"]'
+    shop.table("goods", COLUMNS, settings)
+    shop.file("goods.csv", "id,name\n1,treasure\n")
+    assert shop.load().status == 0
+
+    explained = shop.load(0, "--explain")
+    assert explained.status == 0, explained.stderr
+    assert ", from *** on" in explained.stdout
+    assert "treasure" not in explained.stdout

@@ -79,6 +79,48 @@ def test_a_batch_is_the_same_in_whatever_order_its_columns_are_and_whatever_its_
     assert shop.run("final").status == 0
 
 
+def test_appending_files_without_a_key_adds_each_of_them_once(shop: Shop) -> None:
+    columns = GOODS | {"file": "text"}
+    shop.table("goods", columns, 'strategy = "append"\nfile = "goods-*.csv"\nsource = { file_column = "file" }')
+    shop.file("goods-1.csv", HEAD + "1,a\n1,a\n")
+    assert counts(shop.load()) == (2, 2, 0, 0)
+    shop.file("goods-2.csv", HEAD + "1,a\n")
+    assert counts(shop.load()) == (3, 1, 0, 0)
+    (shop.folder / "goods-1.csv").unlink()
+    shop.file("goods-3.csv", HEAD + "3,c\n")
+    assert counts(shop.load()) == (2, 1, 0, 0)
+    assert counts(shop.load()) == (2, 0, 0, 0)
+    assert [row[0] for row in shop.rows("goods")] == [1, 1, 1, 3]
+    assert shop.run("final").status == 0
+
+    assert counts(shop.load(0, "--full-refresh"))[0] == 2
+    assert counts(shop.load()) == (2, 0, 0, 0)
+    assert [row[0] for row in shop.rows("goods")] == [1, 3]
+
+
+def test_appending_files_that_nobody_tells_apart_is_refused(shop: Shop) -> None:
+    shop.table("goods", GOODS, 'strategy = "append"\nfile = "goods-*.csv"')
+    shop.file("goods-1.csv", HEAD + "1,a\n")
+    assert counts(shop.load()) == (1, 1, 0, 0)
+    shop.file("goods-2.csv", HEAD + "2,b\n")
+
+    for more in ((), ("--explain",)):
+        refused = shop.load(0, *more)
+        assert refused.status == 78
+        assert "append without a key reads one file, here are 2: goods-1.csv, goods-2.csv" in refused.stderr
+        assert "file_column" in refused.stderr
+    assert shop.rows("goods") == [(1, "a")]
+
+
+def test_an_empty_first_file_does_not_keep_the_next_away(shop: Shop) -> None:
+    columns = GOODS | {"file": "text"}
+    shop.table("goods", columns, 'strategy = "append"\nfile = "goods-*.csv"\nsource = { file_column = "file" }')
+    shop.file("goods-1.csv", HEAD)
+    assert counts(shop.load()) == (0, 0, 0, 0)
+    shop.file("goods-2.csv", HEAD + "2,b\n")
+    assert counts(shop.load()) == (1, 1, 0, 0)
+
+
 def test_a_dropped_table_takes_its_batches_again(shop: Shop) -> None:
     shop.table("goods", GOODS, 'strategy = "append"')
     loaded(shop, "1,a")

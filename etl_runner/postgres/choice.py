@@ -19,11 +19,11 @@ def environment(env: Mapping[str, str]) -> str | None:
 
     `DATABASE_URL` is given back as it is. Where only PG* variables are set the DSN is the bare `postgresql://`,
     which every libpq client completes from the same variables. Raises WarehouseError if `DATABASE_URL` is of
-    another kind of database.
+    another kind of database, or cannot be read.
     """
     url = env.get(URL_VARIABLE, "").strip()
     if url:
-        _check_scheme(url)
+        _check(url)
         return url
     return "postgresql://" if any(env.get(name) for name in SELECTING_VARIABLES) else None
 
@@ -53,10 +53,16 @@ def _masked(text: str) -> str:
     return re.sub(r"(://[^\s:/@]*:)\S*@|(\bpassword=)[^\s&\"]*", lambda found: f"{found[1] or found[2]}***", text)
 
 
-def _check_scheme(url: str) -> None:
+def _check(url: str) -> None:
     scheme, separator, _ = url.partition("://")
     if separator and scheme not in SCHEMES:
         raise WarehouseError(
             f"DATABASE_URL is for {urlsplit(url).scheme!r}, and the warehouse must be PostgreSQL",
             hint="give a postgresql://… URL, or unset DATABASE_URL for the embedded server",
+        )
+    authority, _, path = url.partition("?")[0].partition("://")[2].partition("/")
+    if authority.count("@") > 1 or "@" in path:  # libpq would tell half of the password as the name of a host
+        raise WarehouseError(
+            "DATABASE_URL cannot be read: its user or password holds a character that divides a URL",
+            hint='write "@" as %40, ":" as %3A, "/" as %2F, "?" as %3F, "#" as %23',
         )
