@@ -6,59 +6,58 @@ import getpass
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from etl_runner.model import Job, Order, Plan
+from etl_runner.model import Job, Order
 from etl_runner.paths import Home
 
 _NOTICE_SOON = "-c client_connection_check_interval=1000"
 _CI_VARIABLES = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "BUILDKITE")
 
 
-def order_for(
-    job: Job,
-    *,
-    attempt: int,
-    run: int,
-    plan: Plan,
-    home: Home,
-    base: Mapping[str, str],
-    started: datetime,
-    now: datetime,
-) -> Order:
-    """The order for one attempt of a job; `base` comes from `base_environment`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """Writes the orders of one run, which began at `started`; `base` comes from `base_environment`."""
 
-    `started` is when the run began, `now` is now: aware UTC instants.
-    """
-    output = str(home.output(run, job.name, attempt))
-    contract = {
-        "ETL_RUN_ID": str(run),
-        "ETL_RUN_STARTED": started.isoformat(),
-        "ETL_JOB": job.name,
-        "ETL_PHASE": job.phase,
-        "ETL_ATTEMPT": str(attempt),
-        "ETL_PROFILE": plan.profile,
-        "ETL_DEADLINE": (now + timedelta(seconds=job.timeout)).isoformat() if job.timeout else "",
-        "ETL_OUTPUT": output,
-        "ETL_RUN_DIR": str(home.run(run)),
-        "PGAPPNAME": application_name(run, job.name, attempt),
-    }
-    return Order(
-        run=run,
-        job=job.name,
-        attempt=attempt,
-        argv=job.argv,
-        cwd=job.cwd,
-        env={**base, **job.env, **contract},
-        log=str(home.log(run, job.name, attempt)),
-        output=output,
-        result=str(home.result(run, job.name, attempt)),
-        grace=job.grace,
-        memory=job.memory,
-        pids=job.pids,
-        log_limit=job.log_limit,
-    )
+    run: int
+    profile: str
+    home: Home
+    base: Mapping[str, str]
+    started: datetime
+
+    def order(self, job: Job, attempt: int, *, now: datetime) -> Order:
+        """The order for one attempt of a job; `now` is an aware UTC instant, as `started` is."""
+        return Order(
+            run=self.run,
+            job=job.name,
+            attempt=attempt,
+            argv=job.argv,
+            cwd=job.cwd,
+            env={**self.base, **job.env, **self._contract(job, attempt, now)},
+            log=str(self.home.log(self.run, job.name, attempt)),
+            output=str(self.home.output(self.run, job.name, attempt)),
+            result=str(self.home.result(self.run, job.name, attempt)),
+            grace=job.grace,
+            memory=job.memory,
+            pids=job.pids,
+            log_limit=job.log_limit,
+        )
+
+    def _contract(self, job: Job, attempt: int, now: datetime) -> dict[str, str]:
+        return {
+            "ETL_RUN_ID": str(self.run),
+            "ETL_RUN_STARTED": self.started.isoformat(),
+            "ETL_JOB": job.name,
+            "ETL_PHASE": job.phase,
+            "ETL_ATTEMPT": str(attempt),
+            "ETL_PROFILE": self.profile,
+            "ETL_DEADLINE": (now + timedelta(seconds=job.timeout)).isoformat() if job.timeout else "",
+            "ETL_OUTPUT": str(self.home.output(self.run, job.name, attempt)),
+            "ETL_RUN_DIR": str(self.home.run(self.run)),
+            "PGAPPNAME": application_name(self.run, job.name, attempt),
+        }
 
 
 def application_name(run: int, job: str, attempt: int) -> str:

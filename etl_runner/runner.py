@@ -15,7 +15,7 @@ from functools import partial
 
 from etl_runner.attempts import Attempts, Executor
 from etl_runner.control import STOPPED_BEFORE
-from etl_runner.environment import base_environment, order_for
+from etl_runner.environment import Orders, base_environment
 from etl_runner.errors import EtlError
 from etl_runner.events import (
     AttemptExited,
@@ -69,16 +69,14 @@ class Runner:
         before_retry: Callable[[Order], Awaitable[None]] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._plan = plan
         self._run = run
         self._about = about
         self._scheduler = scheduler
         self._home = home
-        self._env = base_environment(env)
         self._passes_on = passes_on
         self._masker = masker or Masker()
         self._clock = clock
-        self._started = clock()
+        self._orders = Orders(run=run, profile=plan.profile, home=home, base=base_environment(env), started=clock())
         self._sinks = Sinks(sinks)
         self._journal = Journal(memory, self._sinks, run=run, clock=clock, masker=masker)
         self._jobs = {job.name: job for job in plan.jobs}
@@ -195,16 +193,7 @@ class Runner:
             self._inbox.put(StopRequested(reason=StopReason.SIGNAL))
 
     def _order(self, launch: Launch) -> Order:
-        return order_for(
-            self._jobs[launch.job],
-            attempt=launch.attempt,
-            run=self._run,
-            plan=self._plan,
-            home=self._home,
-            base=self._env,
-            started=self._started,
-            now=self._clock(),
-        )
+        return self._orders.order(self._jobs[launch.job], launch.attempt, now=self._clock())
 
     def _report(self, event: AttemptReported) -> None:
         self._sinks.tell([Record(run=self._run, seq=0, at=self._clock(), event=self._masker.struct(event))])

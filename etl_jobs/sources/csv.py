@@ -11,10 +11,20 @@ from typing import Any, NamedTuple, TextIO
 
 from etl_jobs.errors import DataRejectedError, MisconfiguredError
 from etl_jobs.names import unfit
-from etl_jobs.sources import framing
 from etl_jobs.sources.encodings import hint_for, python_name, server_name
 from etl_jobs.sources.files import Stream, find_files, fingerprint_of, read_blocks, size_of
-from etl_jobs.sources.framing import LONGEST, in_utf8, lines_of, mark_of
+from etl_jobs.sources.framing import (
+    LONGEST,
+    ended,
+    in_utf8,
+    line_end,
+    lines_of,
+    mark_of,
+    records,
+    with_first_field,
+    with_line_end,
+    without_header,
+)
 from etl_jobs.tables import SourceSettings, Table
 
 _MARK = b"\xef\xbb\xbf\r\n"
@@ -79,13 +89,13 @@ class CsvSource:
         for number, path in enumerate(files):
             blocks = self._bytes(path)
             if self._line_end(path) not in (b"", end):
-                blocks = framing.with_line_end(blocks, end, quote=quote, escape=escape)
+                blocks = with_line_end(blocks, end, quote=quote, escape=escape)
             if number < len(files) - 1:
-                blocks = framing.ended(blocks, end)
+                blocks = ended(blocks, end)
             if number:
-                blocks = framing.without_header(blocks, quote=quote, escape=escape)
+                blocks = without_header(blocks, quote=quote, escape=escape)
             if self._file_column:
-                blocks = framing.with_first_field(blocks, self._file_field(path), quote=quote)
+                blocks = with_first_field(blocks, self._file_field(path), quote=quote)
             yield from blocks
 
     def _sent_end(self, files: Iterable[Path]) -> bytes:
@@ -96,10 +106,10 @@ class CsvSource:
 
     def _line_end(self, path: Path) -> bytes:
         """How the file's header ends; nothing where it is all there is."""
-        return framing.line_end(next(self._split(path), b""))
+        return line_end(next(self._split(path), b""))
 
     def _split(self, path: Path) -> Iterator[bytes]:
-        return framing.records(self._bytes(path), quote=self.quote.encode(), escape=self.escape.encode())
+        return records(self._bytes(path), quote=self.quote.encode(), escape=self.escape.encode())
 
     def fingerprint(self) -> str:
         return fingerprint_of(self._files())
