@@ -30,7 +30,7 @@ def ancestors(catalogue: Catalogue, table: Table) -> list[tuple[str, ...]]:
     together = {
         tuple(n for n in in_order if n == name or (n in reached[name] and name in reached[n])) for name in names
     }
-    return sorted(together, key=lambda group: (len(reached[group[0]]), catalogue.named(group[0]).id))
+    return sorted(together, key=lambda group: (len(reached[group[0]] | {*group}), catalogue.named(group[0]).id))
 
 
 def _reached(catalogue: Catalogue, name: str) -> set[str]:

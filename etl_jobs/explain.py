@@ -10,7 +10,7 @@ from typing import Any, cast
 from psycopg import sql
 
 from etl_jobs.ancestors import ancestors
-from etl_jobs.appending import refuse_unknown_batches, refuse_untold_files
+from etl_jobs.batches import Batch, batches_in, refuse_unknown_batches, refuse_untold_files
 from etl_jobs.checks import HIDDEN, Found, count_problems
 from etl_jobs.copying import text_statement
 from etl_jobs.infer import infer
@@ -106,6 +106,8 @@ def _staging(work: Work, shape: Shape, header: tuple[str, ...], part: sql.Compos
         infer(script.session, work.staging, shape.unknown)
         if part is not None:
             script.execute(sql.SQL("DELETE FROM {} WHERE NOT {}").format(work.staging, part))
+    if work.table.batched:
+        batches_in(script.session, work.staging, work.table)
     return script.lines
 
 
@@ -122,7 +124,9 @@ def _checks(work: Work, part: sql.Composable | None) -> list[str]:
 def _apply(work: Work, shape: Shape, part: sql.Composable | None, *, since: str | None) -> list[str]:
     script = _Script(work.session)
     nothing = Found(rows=0, checksum=0, watermark=None, duplicates=0, orphans=(), counts=())
-    staged = Staged(part=part, since=since, bytes=0, rejected=(), places=Places(work.source))
+    staged = Staged(
+        part=part, since=since, bytes=0, rejected=(), places=Places(work.source), batches=(Batch(None, 0, 0),)
+    )
     script.lines.append("BEGIN;")
     if not work.held:
         create_target(script.session, work.target, work.table)
@@ -166,6 +170,9 @@ class _Script:
             text = text.replace("%s", sql.Literal(value).as_string(self.real), 1)
         self.lines.append(" ".join(text.split()) + ";")
         return self
+
+    def fetchall(self) -> list[tuple[int, ...]]:
+        return []
 
     def fetchone(self) -> tuple[int, ...]:
         return (0,) * 500

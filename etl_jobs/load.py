@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import psycopg
 from psycopg import sql
 
-from etl_jobs.appending import forget_batches, refuse_unknown_batches, refuse_untold_files
+from etl_jobs.batches import forget_batches, refuse_unknown_batches, refuse_untold_files
 from etl_jobs.changes import Changed
 from etl_jobs.checks import Found
 from etl_jobs.checksums import whole

@@ -48,4 +48,5 @@ CREATE TABLE IF NOT EXISTS etl.batch (
     added    timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (target, rows, checksum)
 );
+ALTER TABLE etl.batch ADD COLUMN IF NOT EXISTS file text;          -- null: of all that the source held
 COMMENT ON TABLE etl.batch IS 'What was added to tables without a key that only grow, so that it is not added again.';

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
 
-from etl_jobs.appending import append, remember_batches
+from etl_jobs.appending import append
+from etl_jobs.batches import Batch, remember_batches
 from etl_jobs.changes import Change, Changed, make_equal, upsert
 from etl_jobs.errors import DataRejectedError
 from etl_jobs.history import keep_history
@@ -20,7 +22,8 @@ from etl_jobs.warehouse import Session
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One table to be changed: `part` is what of it the load answers for, `batch` the rows' number and checksum.
+    """One table to be changed: `part` is what of it the load answers for, `batch` the rows' number and checksum,
+    `batches` what they were copied as where they have no key and only grow.
 
     `full` makes the target equal to the whole source, also where it usually only grows. `beside`: staging takes the
     target's place. `patience` is how many seconds to wait for readers, where a strategy needs the table for itself.
@@ -31,6 +34,7 @@ class Step:
     change: Change
     part: sql.Composable | None
     batch: tuple[int, int]
+    batches: Sequence[Batch]
     full: bool
     beside: bool
     patience: float
@@ -63,7 +67,7 @@ def change_target(session: Session, step: Step) -> Changed:
 def _change(session: Session, step: Step) -> Changed:
     table, change = step.table, step.change
     if table.batched and (step.full or step.beside):
-        remember_batches(session, step.name, change, by=table.file_column)
+        remember_batches(session, step.name, change, step.batches, file_column=table.file_column)
     if step.beside:
         return swap(session, change, catalogue=step.catalogue, name=table.name, patience=step.patience)
     match table.strategy:
@@ -72,7 +76,14 @@ def _change(session: Session, step: Step) -> Changed:
         case "incremental" if not step.full:
             return upsert(session, change)
         case "append" if not step.full:
-            return append(session, change, name=step.name, batch=step.batch, by=table.file_column)
+            return append(
+                session,
+                change,
+                name=step.name,
+                batch=step.batch,
+                batches=step.batches,
+                file_column=table.file_column,
+            )
     return (make_equal if change.key else replace_rows)(session, change, part=step.part)
 
 

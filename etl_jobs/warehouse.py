@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 
 from etl_jobs.errors import MisconfiguredError, UnavailableError
 from etl_jobs.refusals import has_no_entry
-from etl_jobs.urls import refuse_unquoted
+from etl_jobs.urls import refuse_divided
 
 Session = Connection[TupleRow]
 
@@ -53,7 +53,7 @@ def connect(env: Mapping[str, str] = os.environ) -> Iterator[Session]:
             "no warehouse: neither DATABASE_URL nor PGHOST is set",
             hint="run it through `etl-run job table --id 3`, which brings one, or set DATABASE_URL",
         )
-    refuse_unquoted(url, called="DATABASE_URL")
+    refuse_divided(url, called="DATABASE_URL")
     # What we send and read is UTF-8, whatever the database holds and whoever decided otherwise for it.
     defaults: dict[str, str | int] = {"fallback_application_name": "etl_jobs", "client_encoding": "UTF8"}
     if not env.get("PGCONNECT_TIMEOUT") and "connect_timeout" not in url:
@@ -116,8 +116,9 @@ def _missing(session: Session, schemas: Sequence[str]) -> list[str]:
 def _has_records(session: Session) -> bool:
     """Whether the tables of the load records are there, with all that later versions have added."""
     row = session.execute(
-        "SELECT to_regclass('etl.batch') IS NOT NULL AND 3 = (SELECT count(*) FROM pg_attribute"
-        " WHERE attrelid = to_regclass('etl.load') AND attname IN ('held_columns', 'interval', 'run_started'))"
+        "SELECT to_regclass('etl.batch') IS NOT NULL AND 4 = (SELECT count(*) FROM pg_attribute"
+        " WHERE attrelid = to_regclass('etl.load') AND attname IN ('held_columns', 'interval', 'run_started')"
+        " OR attrelid = to_regclass('etl.batch') AND attname = 'file')"
     ).fetchone()
     return bool(row and row[0])
 

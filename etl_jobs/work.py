@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.errors import NumericValueOutOfRange
 
+from etl_jobs.batches import Batch, batches_in
 from etl_jobs.changes import Change
 from etl_jobs.checks import Found, judge
 from etl_jobs.checksums import refuse_incomparable
@@ -42,7 +43,8 @@ from etl_jobs.watermarks import beginning, warning_of
 class Staged:
     """What was copied: the condition it was filtered by, where an increment began, how many bytes were read.
 
-    `rejected` are the records that are not in staging, or no longer; `places` says where its rows come from.
+    `rejected` are the records that are not in staging, or no longer; `places` says where its rows come from, `batches`
+    what was copied where that is what is remembered.
     """
 
     part: sql.Composable | None
@@ -50,6 +52,7 @@ class Staged:
     bytes: int
     rejected: tuple[Rejected, ...]
     places: Places
+    batches: tuple[Batch, ...] = ()
     warned: tuple[str, ...] = ()
 
 
@@ -104,7 +107,15 @@ class Work:
         rejected, unread = unreadable(self.source, header, copied.skipped, table=self.table)
         kept = kept_records(typed.copy(header, part), typed.table, unread=unread)
         places = Places(self.source, kept=kept, unread=unread)
-        return typed, Staged(part=part, since=since, bytes=copied.bytes, rejected=tuple(rejected), places=places)
+        batches = batches_in(self.session, self.staging, typed.table) if self.table.batched else ()
+        return typed, Staged(
+            part=part,
+            since=since,
+            bytes=copied.bytes,
+            rejected=tuple(rejected),
+            places=places,
+            batches=tuple(batches),
+        )
 
     def _inferred(self, unknown: tuple[str, ...], part: sql.Composable | None) -> dict[str, str]:
         """Give the columns that came as text their types. Only then a condition can be asked about such rows."""
@@ -213,6 +224,7 @@ class Work:
             change=Change(staging=self.staging, target=self.target, columns=columns, key=key),
             part=staged.part,
             batch=(found.rows, found.checksum),
+            batches=staged.batches,
             full=self.full,
             beside=self.beside,
             patience=self.wait,

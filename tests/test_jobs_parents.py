@@ -283,3 +283,19 @@ def test_whatever_refers_to_whatever_no_order_of_loads_leaves_a_row_without_its_
     assert kept[0] == kept[1]
     assert 0 < sum(map(len, kept[0].values())) < 33
     assert not [r for n in names for r in kept[0][n] for i in (0, 1) if r[1 + i] not in there[refers[n][i]]]
+
+
+@pytest.mark.parametrize("order", [("child", "middle", "top"), ("child", "top", "middle"), ("top", "middle", "child")])
+def test_a_parent_of_one_that_refers_to_itself_is_judged_after_it(shop: Shop, order: tuple[str, ...]) -> None:
+    parents = {"child": "middle", "middle": "top", "top": "top"}
+    for name in order:
+        more = "\nrejects = { limit = 9 }"
+        shop.table(name, {"id": "integer", "p": "integer"}, REFERS.format(parents[name]) + more)
+    shop.file("top.csv", "id,p\n1,1\n2,9\n")  # the second has no parent, so the second of all others has none
+    shop.file("middle.csv", "id,p\n1,1\n2,2\n")
+    shop.file("child.csv", "id,p\n1,1\n2,2\n")
+
+    for number in range(3):
+        assert shop.load(number).status == 0
+    assert [shop.rows(name) for name in order] == [[(1, 1)]] * 3
+    assert shop.run("final").status == 0

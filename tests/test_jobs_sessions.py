@@ -85,3 +85,19 @@ def test_who_may_not_make_schemas_loads_into_those_that_were_made_for_it(shop: S
     ended = shop.load()
     assert ended.status == 0, ended.stderr
     assert shop.rows("towns") == [(1, "Zürich")]
+
+
+def test_a_role_that_may_write_no_functions_is_told_of_the_row(shop: Shop) -> None:
+    query(shop.dsn, "DO $$ BEGIN IF to_regrole('loader') IS NULL THEN CREATE ROLE loader LOGIN; END IF; END $$")
+    for schema in ("etl", "shop", "shop_staging"):
+        query(shop.dsn, f"CREATE SCHEMA {schema} AUTHORIZATION loader")
+    name = psycopg.conninfo.conninfo_to_dict(shop.dsn)["dbname"]
+    query(shop.dsn, f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC')
+    shop.dsn = psycopg.conninfo.make_conninfo(shop.dsn, user="loader")
+    shop.table("towns", TOWNS, 'key = ["id"]\nrejects = { limit = 9 }\nchecks = [{ sql = "1 / (id - 2) < 9" }]')
+    shop.file("towns.csv", "id,größe\n1,a\n2,b\n")
+
+    refused = shop.load()
+    assert refused.status == 65
+    assert "division by zero" in refused.stderr
+    assert "towns.csv line 3" in refused.stderr

@@ -112,6 +112,50 @@ def test_appending_files_that_nobody_tells_apart_is_refused(shop: Shop) -> None:
     assert shop.rows("goods") == [(1, "a")]
 
 
+def test_files_that_are_told_apart_only_now_are_not_added_once_more(shop: Shop) -> None:
+    shop.table("goods", GOODS, 'strategy = "append"\nfile = "goods-*.csv"\nmax_delete = 1')
+    shop.file("goods-1.csv", HEAD + "1,a\n")
+    assert counts(shop.load()) == (1, 1, 0, 0)
+    shop.file("goods-2.csv", HEAD + "2,b\n")
+    shop.redeclare(0, '"name" = "text"', '"name" = "text", "file" = "text"')
+    shop.redeclare(0, 'strategy = "append"', 'strategy = "append"\nsource = { file_column = "file" }')
+    query(shop.dsn, 'ALTER TABLE shop.goods ADD COLUMN "file" text')
+
+    refused = shop.load()
+    assert refused.status == 78
+    assert "did not say which files they were" in refused.stderr
+    assert counts(shop.load(0, "--full-refresh"))[0] == 2
+    assert counts(shop.load()) == (2, 0, 0, 0)
+
+
+def test_a_batch_is_what_was_copied_not_what_was_left_of_it(shop: Shop) -> None:
+    """Whether a row is rejected may depend on other tables; the file stays the same."""
+    shop.table("parent", {"id": "integer"}, 'key = ["id"]')
+    more = 'strategy = "append"\nrejects = { limit = 9 }\n'
+    reference = 'references = [{ columns = ["parent"], table = "parent", to = ["id"] }]'
+    shop.table("child", {"id": "integer", "parent": "integer"}, more + reference)
+    shop.file("parent.csv", "id\n1\n")
+    shop.file("child.csv", "id,parent\n1,1\n2,2\n")
+    assert counts(shop.load(1)) == (1, 1, 0, 0)
+    shop.file("parent.csv", "id\n1\n2\n")
+
+    assert counts(shop.load(1)) == (2, 0, 0, 0)
+    assert shop.rows("child") == [(1, 1)]
+
+
+def test_files_that_go_away_do_not_change_what_the_others_were(shop: Shop) -> None:
+    columns = {"file": "text", "id": "integer", "u": "integer"}
+    more = 'source = { file_column = "file" }\nrejects = { limit = 9 }\nchecks = [{ unique = ["u"] }]'
+    shop.table("goods", columns, f'strategy = "append"\nfile = "goods-*.csv"\n{more}')
+    shop.file("goods-1.csv", "id,u\n1,1\n2,2\n")
+    shop.file("goods-2.csv", "id,u\n3,3\n4,2\n")
+    assert counts(shop.load())[1] == 3
+    (shop.folder / "goods-1.csv").unlink()
+
+    assert counts(shop.load())[1] == 0
+    assert [row[1] for row in shop.rows("goods")] == [1, 2, 3]
+
+
 def test_an_empty_first_file_does_not_keep_the_next_away(shop: Shop) -> None:
     columns = GOODS | {"file": "text"}
     shop.table("goods", columns, 'strategy = "append"\nfile = "goods-*.csv"\nsource = { file_column = "file" }')

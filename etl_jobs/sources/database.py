@@ -17,7 +17,7 @@ from etl_jobs.sources.sqlite_values import Check, checks_of, holding
 from etl_jobs.sources.trail import RecordSource
 from etl_jobs.sources.types import HOW_TO_ALLOW, check_types
 from etl_jobs.tables import SourceSettings, Table
-from etl_jobs.urls import refuse_unquoted
+from etl_jobs.urls import divided
 
 with needed("sql", "this source"):
     import sqlalchemy
@@ -37,7 +37,7 @@ class DatabaseSource(RecordSource):
                 "source.url is no URL of a database", hint="it looks like mysql+pymysql://user:password@host/database"
             ) from None
         if "@" in (self._url.host or ""):
-            refuse_unquoted(f"sql://@{self._url.host}", called="source.url")
+            raise divided("source.url")
         secrets = {self._url.password or "", *secrets_in_parameters(self._url.query)}
         self._excerpts = Excerpts(secrets, quiet=bool(table.secret))
         self._table = table

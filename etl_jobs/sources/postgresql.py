@@ -18,7 +18,7 @@ from etl_jobs.sources.excerpts import UNTOLD, Excerpts
 from etl_jobs.sources.trail import RecordSource
 from etl_jobs.sources.types import check_types
 from etl_jobs.tables import SourceSettings, Table
-from etl_jobs.urls import refuse_unquoted
+from etl_jobs.urls import refuse_divided
 from etl_jobs.warehouse import Session
 
 _BLOCK = 16 * 1024  # fits into both sockets: with larger ones the two servers take turns instead of working at once
@@ -70,7 +70,7 @@ class PostgresSource(RecordSource):
             raise MisconfiguredError(
                 "source.url is no connection string", hint="it looks like postgresql://user@host:5432/database"
             ) from None
-        refuse_unquoted(settings.url, called="source.url")
+        refuse_divided(settings.url, called="source.url")
         self._url, self._table = settings.url, table
         secrets = [str(found[key]) for key in _PASSWORDS if found.get(key)]
         self._excerpts = Excerpts(secrets, quiet=bool(table.secret))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from etl_runner.errors import WarehouseError
 
@@ -12,6 +11,9 @@ URL_VARIABLE = "DATABASE_URL"
 SELECTING_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE")
 SCHEMES = ("postgresql", "postgres")
 CONNECT_SECONDS = 10
+# As libpq divides a URL ("Connection URIs"). What it takes for a host and is none may be a part of the password.
+_URL = re.compile("postgres(?:ql)?://(?:[^@/]*@)?([^/?]*)")
+_HOST = re.compile(r"(\[[^\]]*\]|[^@:\[\]]*)(:\d*)?")
 
 
 def environment(env: Mapping[str, str]) -> str | None:
@@ -54,15 +56,15 @@ def _masked(text: str) -> str:
 
 
 def _check(url: str) -> None:
-    scheme, separator, _ = url.partition("://")
-    if separator and scheme not in SCHEMES:
+    scheme = re.match(r"([\w+.-]+)://", url)
+    if scheme and scheme[1] not in SCHEMES:
         raise WarehouseError(
-            f"DATABASE_URL is for {urlsplit(url).scheme!r}, and the warehouse must be PostgreSQL",
+            f"DATABASE_URL is for {scheme[1]!r}, and the warehouse must be PostgreSQL",
             hint="give a postgresql://… URL, or unset DATABASE_URL for the embedded server",
         )
-    authority, _, path = url.partition("?")[0].partition("://")[2].partition("/")
-    if authority.count("@") > 1 or "@" in path:  # libpq would tell half of the password as the name of a host
+    hosts = _URL.match(url)
+    if hosts and not all(map(_HOST.fullmatch, hosts[1].split(","))):
         raise WarehouseError(
             "DATABASE_URL cannot be read: its user or password holds a character that divides a URL",
-            hint='write "@" as %40, ":" as %3A, "/" as %2F, "?" as %3F, "#" as %23',
+            hint='write "@" as %40, "/" as %2F, ":" as %3A',
         )
