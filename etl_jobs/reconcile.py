@@ -77,6 +77,8 @@ def _differences(session: Session, catalogue: Catalogue, table: Table, read: Rea
     part = _held_part(session, catalogue, table, since=read.since)
     if table.strategy == "append" or read.one_interval:
         pass  # it holds earlier batches, or other intervals, as well
+    elif part.rows > read.rows and table.strategy == "incremental":
+        pass  # it keeps what the source no longer has, or what an increment has rejected since
     elif part.rows != read.rows:
         current = " current ones" if table.strategy == "scd2" else ""
         which = _which(table, read)

@@ -14,13 +14,14 @@ from tests.support.servers import database, warehouse
 @pytest.mark.parametrize(
     ("settings", "by_hand", "said"),
     [
-        ('strategy = "incremental"\nwatermark = "id"\nlag = 1', "",
-         "| goods | 1 | 4 | 1 rows with id from 3 on in the source, 2 in the warehouse |"),
-        ('strategy = "slice"\nwhere = "id > 1"', "(5, 'by hand'), (0, 'by hand')",
+        ('strategy = "incremental"\nwatermark = "id"\nlag = 2', "DELETE FROM shop.goods WHERE id > 2",
+         "| goods | 2 | 2 | 2 rows with id from 2 on in the source, 1 in the warehouse |"),
+        ('strategy = "slice"\nwhere = "id > 1"', "INSERT INTO shop.goods VALUES (5, 'by hand'), (0, 'by hand')",
          "| goods | 2 | 4 | 2 rows of the slice in the source, 3 in the warehouse |"),
-        ('strategy = "scd2"', "(5, 'by hand', now(), NULL, true)",
+        ('strategy = "scd2"', "INSERT INTO shop.goods VALUES (5, 'by hand', now(), NULL, true)",
          "| goods | 3 | 5 | 3 rows in the source, 4 current ones in the warehouse |"),
-        ('strategy = "snapshot"', "(5, 'by hand')", "| goods | 3 | 4 | 3 rows in the source, 4 in the warehouse |"),
+        ('strategy = "snapshot"', "INSERT INTO shop.goods VALUES (5, 'by hand')",
+         "| goods | 3 | 4 | 3 rows in the source, 4 in the warehouse |"),
     ],
 )  # fmt: skip
 def test_after_a_source_that_shrank_the_sentence_says_of_which_rows_its_numbers_are(
@@ -32,12 +33,40 @@ def test_after_a_source_that_shrank_the_sentence_says_of_which_rows_its_numbers_
     assert shop.load().status == 0
     shop.file("goods.csv", "id,name\n1,a\n2,b\n3,c\n")
     assert shop.load().status == 0
-    if by_hand:
-        query(database, f"INSERT INTO shop.goods VALUES {by_hand}")
+    query(database, by_hand)
     ended = shop.run("final")
 
     assert ended.status == 65
     assert said in ended.stdout
+
+
+@pytest.mark.parametrize("reread", [(), ("--reread",)])
+def test_rows_that_an_increment_keeps_are_no_difference(tmp_path: Path, database: str, reread: tuple[str, ...]) -> None:
+    shop = Shop(tmp_path, database)
+    growing = 'key = ["id"]\nstrategy = "incremental"\nwatermark = "id"\nlag = 9'
+    shop.table("goods", {"id": "integer", "n": "integer"}, growing)
+    shop.file("goods.csv", "id,n\n1,1\n2,2\n3,3\n")
+    assert shop.load().status == 0
+    shop.file("goods.csv", "id,n\n1,1\n3,3\n")
+    assert shop.load().status == 0
+
+    assert shop.run("final", *reread).status == 0
+    query(database, "UPDATE shop.goods SET n = 9 WHERE id = 1")
+    changed = shop.run("final")
+    assert changed.status == 65
+    assert "| goods | 2 | 3 | changed outside of what was loaded: 3 rows expected, 3 there |" in changed.stdout
+
+
+def test_what_an_increment_rejects_is_no_difference(tmp_path: Path, database: str) -> None:
+    shop = Shop(tmp_path, database)
+    growing = 'key = ["id"]\nstrategy = "incremental"\nwatermark = "at"\nlag = 9\nrejects = { limit = 5 }'
+    shop.table("goods", {"id": "integer", "at": "integer"}, growing)
+    shop.file("goods.csv", "id,at\n1,1\n2,2\n")
+    assert shop.load().status == 0
+    shop.file("goods.csv", "id,at\n1,1\n2,x\n3,3\n")
+    assert shop.load().metrics["rejected"] == 1
+
+    assert shop.run("final").status == 0
 
 
 def test_a_source_that_is_read_again_may_have_got_a_column(tmp_path: Path, database: str) -> None:
