@@ -23,11 +23,8 @@ from etl_jobs.records import (
     cached_load,
     columns_held,
     declaration,
-    forget_watermark,
     held_before,
     is_held,
-    loaded_otherwise,
-    move_watermark,
     recorded_load,
     refuse_full_interval,
     target_name,
@@ -42,6 +39,7 @@ from etl_jobs.strategies import change_target
 from etl_jobs.tables import Catalogue, Table
 from etl_jobs.target import added_columns, columns_of, create_target, refuse_history
 from etl_jobs.warehouse import Session, locked, prepare
+from etl_jobs.watermarks import forget_watermark, loaded_otherwise, move_watermark
 from etl_jobs.work import Staged, Work
 
 _GROWING = frozenset(("incremental", "append"))  # what was rejected before is still so

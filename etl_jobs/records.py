@@ -1,4 +1,4 @@
-"""What the warehouse remembers of its loads: watermarks, and one record per load in the transaction of its rows."""
+"""What the warehouse remembers of its loads: one record per load, in the transaction of its rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import psycopg
 from psycopg import sql
 
 from etl_jobs.ancestors import ancestors, judged
-from etl_jobs.checks import Found
 from etl_jobs.errors import MisconfiguredError
 from etl_jobs.names import whole_name
 from etl_jobs.sources import open_source
@@ -78,23 +77,6 @@ def target_name(catalogue: Catalogue, table: Table) -> str:
     return whole_name(catalogue.schema, table.name)
 
 
-def watermark_less_lag(session: Session, name: str, table: Table) -> str | None:
-    """Where an incremental load begins: the watermark minus the lag; None the first time, and in an interval."""
-    if not table.goes_on or loaded_otherwise(session, name, table):
-        return None
-    lag = sql.SQL(" - interval {}" if isinstance(table.lag, str) else " - {}").format(sql.Literal(table.lag))
-    statement = sql.SQL(
-        'SELECT (CAST(value AS {}){})::text FROM etl.watermark WHERE target = {} AND "column" = {}'
-    ).format(
-        sql.SQL(table.columns[table.watermark]),
-        lag if table.lag else sql.SQL(""),
-        sql.Literal(name),
-        sql.Literal(table.watermark),
-    )
-    row = session.execute(statement).fetchone()
-    return str(row[0]) if row else None
-
-
 def refuse_full_interval(table: Table) -> None:
     """What grows would be made equal to all that the source has, which is one interval."""
     if table.interval and table.strategy in {"incremental", "append"}:
@@ -102,30 +84,6 @@ def refuse_full_interval(table: Table) -> None:
             f"table {table.name!r}: --full-refresh would leave one interval of it, {table.interval}",
             hint="leave it out: an interval is read as a whole in any case",
         )
-
-
-def loaded_otherwise(session: Session, name: str, table: Table) -> bool:
-    """Whether the target's last load was of another strategy, to which a watermark meant something else, or nothing."""
-    statement = "SELECT strategy FROM etl.load WHERE target = %s ORDER BY id DESC LIMIT 1"
-    row = session.execute(statement, [name]).fetchone()
-    return row is not None and row[0] != table.strategy
-
-
-def forget_watermark(session: Session, name: str) -> None:
-    """Of a table that is made anew, or is no longer read from there on."""
-    session.execute("DELETE FROM etl.watermark WHERE target = %s", [name])
-
-
-def move_watermark(session: Session, name: str, table: Table, found: Found) -> None:
-    """Move the watermark with the rows; it never goes back, and an interval does not move it."""
-    if not table.goes_on or found.watermark is None:
-        return
-    statement = sql.SQL(
-        'INSERT INTO etl.watermark AS w (target, "column", value) VALUES (%s, %s, %s)'
-        ' ON CONFLICT (target) DO UPDATE SET "column" = excluded."column", value = excluded.value, updated = DEFAULT'
-        ' WHERE w."column" <> excluded."column" OR CAST(w.value AS {kind}) < CAST(excluded.value AS {kind})'
-    ).format(kind=sql.SQL(table.columns[table.watermark]))
-    session.execute(statement, [name, table.watermark, found.watermark])
 
 
 def recorded_load(
@@ -172,8 +130,7 @@ def _parents_fingerprints(catalogue: Catalogue, table: Table) -> list[str]:
     """What decides which parents there are. Of no use, so not asked for, where nothing is ever found unchanged."""
     if not table.skip_unchanged:
         return []
-    names = (*(r.table for r in table.references), *(name for group in ancestors(catalogue, table) for name in group))
-    parents = [catalogue.named(name) for name in dict.fromkeys(names)]
+    parents = [catalogue.named(name) for group in ancestors(catalogue, table) for name in group]
     prints = [open_source(catalogue, parent).fingerprint() for parent in parents]
     said = [repr(replace(parent, comment="", id=0)) for parent in parents if judged(parent)]  # which rows are kept
     return [known or f"unknown at {time.time_ns()}" for known in prints] + said
