@@ -9,7 +9,8 @@ import psycopg
 from etl_jobs.errors import DataRejectedError, JobError, MisconfiguredError, UnavailableError
 
 CURES_ITSELF = ("08", "40", "53", "55", "57")  # connection, deadlock, resources, lock not available, shutdown
-_NEEDS_A_PERSON = ("42", "28", "3D", "3F", "0A", "55000")  # permission and names, login, no such database, not made so
+# Permission and names, login, no such database, not made so, read-only.
+_NEEDS_A_PERSON = ("42", "28", "3D", "3F", "0A", "55000", "25006")
 _QUOTES_NO_VALUE = (*CURES_ITSELF, *_NEEDS_A_PERSON, "22P04", "22P05", "22021", "22012")
 # A refused connection has no code, only words.
 _NO_ENTRY_STATES = ("28", "3D")

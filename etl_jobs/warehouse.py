@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -38,6 +39,13 @@ _ROOM = """
     FROM pg_settings WHERE source IN ('default', 'configuration file')
         AND (name IN ('jit', 'work_mem')
             OR name = 'enable_parallel_hash' AND current_setting('cluster_name') <> 'etl-run')
+"""
+_US = """
+    SELECT quote_ident(current_user), quote_ident(current_database()), coalesce((
+        SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class
+        WHERE relnamespace = to_regnamespace('etl') AND relname IN ('load', 'watermark', 'batch')
+            AND NOT pg_has_role(relowner, 'USAGE')
+        ORDER BY relname = 'load' DESC LIMIT 1), '')
 """
 
 
@@ -90,17 +98,50 @@ def prepare(session: Session, *schemas: str) -> None:
     wanted = ("etl", *schemas)
     if not _missing(session, wanted) and _has_records(session):
         return
+    us = _us(session)
+    with session.transaction():
+        session.execute("SELECT pg_advisory_xact_lock(%s)", [_PREPARING])
+        _make_schemas(session, _missing(session, wanted), us)
+        if not _has_records(session):
+            _make_records(session, us)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Us:
+    """The role in force, its database, and whose the load records are if not that role's; as SQL writes them."""
+
+    role: str
+    database: str
+    owner: str
+
+
+def _us(session: Session) -> _Us:
+    row = session.execute(_US).fetchone()
+    assert row is not None
+    return _Us(role=row[0], database=row[1], owner=row[2])
+
+
+def _make_schemas(session: Session, names: Sequence[str], us: _Us) -> None:
     try:
-        with session.transaction():
-            session.execute("SELECT pg_advisory_xact_lock(%s)", [_PREPARING])
-            for name in _missing(session, wanted):  # not IF NOT EXISTS, which asks for more rights than are needed
-                session.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
-            if not _has_records(session):
-                session.execute(Path(__file__).with_name("schema.sql").read_bytes())
+        for name in names:  # not IF NOT EXISTS, which asks for more rights than are needed
+            session.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
     except psycopg.errors.InsufficientPrivilege as error:
         raise MisconfiguredError(
-            f"cannot make the schemas {', '.join(wanted)}: {error.diag.message_primary}",
-            hint=f"GRANT CREATE ON DATABASE {session.info.dbname} TO {session.info.user}, or make them for it",
+            f"cannot make the schemas {', '.join(names)}: {error.diag.message_primary}",
+            hint=f"GRANT CREATE ON DATABASE {us.database} TO {us.role}, or make them for it",
+        ) from error
+
+
+def _make_records(session: Session, us: _Us) -> None:
+    hint = f"run: GRANT USAGE, CREATE ON SCHEMA etl TO {us.role};"
+    if us.owner:
+        then = f"GRANT ALL ON ALL TABLES IN SCHEMA etl TO {us.role};"
+        hint = f"let {us.owner}, whose they are, load first; then run: {then}"
+    try:
+        session.execute(Path(__file__).with_name("schema.sql").read_bytes())
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise MisconfiguredError(
+            f"cannot make the tables of the load records as they are to be: {error.diag.message_primary}", hint=hint
         ) from error
 
 

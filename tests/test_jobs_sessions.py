@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.support.jobs import Shop, query
+from tests.support.jobs import Ended, Shop, query
 from tests.support.servers import Warehouse, database, warehouse
 
 TOWNS = {"id": "integer", "größe": "text"}
@@ -69,22 +70,85 @@ def test_a_session_that_waits_for_its_source_is_not_ended(shop: Shop) -> None:
     assert ended.status == 0, ended.stderr
 
 
-def test_who_may_not_make_schemas_loads_into_those_that_were_made_for_it(shop: Shop) -> None:
+@pytest.fixture
+def loader(shop: Shop) -> str:
+    """The DSN of a role that may do nothing yet; `shop` is the superuser's."""
     query(shop.dsn, "DO $$ BEGIN IF to_regrole('loader') IS NULL THEN CREATE ROLE loader LOGIN; END IF; END $$")
     shop.table("towns", TOWNS, 'key = ["id"]')
     shop.file("towns.csv", "id,größe\n1,Zürich\n")
-    owner, shop.dsn = shop.dsn, psycopg.conninfo.make_conninfo(shop.dsn, user="loader")
+    return psycopg.conninfo.make_conninfo(shop.dsn, user="loader")
+
+
+def make_schemas(shop: Shop, *schemas: str) -> None:
+    for schema in schemas:
+        query(shop.dsn, f"CREATE SCHEMA {schema} AUTHORIZATION loader")
+
+
+def name_of(shop: Shop) -> str:
+    return str(query(shop.dsn, "SELECT quote_ident(current_database())")[0][0])
+
+
+def hint_of(refused: Ended) -> str:
+    assert refused.status == 78, refused.stderr
+    return next(line.removeprefix("hint: ") for line in refused.stderr.splitlines() if line.startswith("hint: "))
+
+
+def test_who_may_not_make_schemas_loads_into_those_that_were_made_for_it(shop: Shop, loader: str) -> None:
+    refused = replace(shop, dsn=loader).load()
+    assert "cannot make the schemas etl, shop, shop_staging: permission denied for database" in refused.stderr
+    assert hint_of(refused) == f"GRANT CREATE ON DATABASE {name_of(shop)} TO loader, or make them for it"
+
+    make_schemas(shop, "etl", "shop", "shop_staging")
+    ended = replace(shop, dsn=loader).load()
+    assert ended.status == 0, ended.stderr
+    assert shop.rows("towns") == [(1, "Zürich")]
+
+
+def test_the_cure_for_missing_rights_names_the_role_in_force_not_the_login(shop: Shop, loader: str) -> None:
+    decide(shop, "role = 'loader'")
+
+    assert hint_of(shop.load()) == f"GRANT CREATE ON DATABASE {name_of(shop)} TO loader, or make them for it"
+
+
+def test_who_may_not_make_tables_in_the_schema_of_the_load_records_can_after_the_hint(shop: Shop, loader: str) -> None:
+    make_schemas(shop, "shop", "shop_staging")
+    query(shop.dsn, "CREATE SCHEMA etl; GRANT USAGE ON SCHEMA etl TO loader")
+    refused = replace(shop, dsn=loader).load()
+    query(shop.dsn, hint_of(refused).removeprefix("run: "))
+    ended = replace(shop, dsn=loader).load()
+
+    assert "the load records as they are to be: permission denied for schema etl" in refused.stderr
+    assert ended.status == 0, ended.stderr
+
+
+@pytest.mark.parametrize("older", ["ALTER TABLE etl.load DROP COLUMN run_started CASCADE", "DROP TABLE etl.batch"])
+def test_older_load_records_of_another_role_are_brought_up_to_date_by_the_hint(
+    shop: Shop, loader: str, older: str
+) -> None:
+    assert shop.load().status == 0
+    [(owner,)] = query(shop.dsn, "SELECT quote_ident(current_user)")
+    query(shop.dsn, "GRANT USAGE, CREATE ON SCHEMA etl TO loader; DROP SCHEMA shop, shop_staging CASCADE")
+    make_schemas(shop, "shop", "shop_staging")
+    query(shop.dsn, older)
+    refused = replace(shop, dsn=loader).load()
+    first, _, then = hint_of(refused).partition("; then run: ")
+    assert shop.run("final").status != 78
+    query(shop.dsn, then)
+    ended = replace(shop, dsn=loader).load()
+
+    assert "the load records as they are to be: must be owner of table load" in refused.stderr
+    assert first == f"let {owner}, whose they are, load first"
+    assert ended.status == 0, ended.stderr
+
+
+def test_a_database_that_only_reads_is_a_matter_for_a_person(shop: Shop) -> None:
+    shop.table("towns", TOWNS, 'key = ["id"]')
+    shop.file("towns.csv", "id,größe\n1,Zürich\n")
+    decide(shop, "default_transaction_read_only = on")
 
     refused = shop.load()
     assert refused.status == 78
-    assert "cannot make the schemas etl, shop, shop_staging: permission denied for database" in refused.stderr
-    assert "GRANT CREATE ON DATABASE" in refused.stderr
-
-    for schema in ("etl", "shop", "shop_staging"):
-        query(owner, f"CREATE SCHEMA {schema} AUTHORIZATION loader")
-    ended = shop.load()
-    assert ended.status == 0, ended.stderr
-    assert shop.rows("towns") == [(1, "Zürich")]
+    assert "in a read-only transaction" in refused.stderr
 
 
 def test_a_role_that_may_write_no_functions_is_told_of_the_row(shop: Shop) -> None:
