@@ -112,7 +112,7 @@ class _Load:
         work = self.work
         if work.held and not work.full:
             refuse_unknown_batches(work.session, work.name, work.table)
-        refuse_history(work.session, work.target, work.table, found=work.held, header=work.source.columns())
+        refuse_history(work.session, work.target, work.table, work.source, found=work.held)
         header = check_header(work.source, work.table, pinned=pinned_columns(work.table, work.held))
         shape = shape_of(work.table, header, work.held, own=types_of(work.source))
         work, staged = replace(work, table=shape.table).stage(header, shape)

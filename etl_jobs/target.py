@@ -101,10 +101,13 @@ def _rekeying(session: Session, shown: str, table: Table, cures: Sequence[str] =
 
 
 def refuse_history(
-    session: Session, target: sql.Identifier, table: Table, *, found: Mapping[str, str], header: Iterable[str]
+    session: Session, target: sql.Identifier, table: Table, source: Source, *, found: Mapping[str, str]
 ) -> None:
-    """Refuse a target, with the columns `found`, that keeps a history of which neither strategy nor `header` knows."""
-    if table.strategy == "scd2" or not HISTORY.keys() <= found.keys() or HISTORY.keys() & set(header):
+    """Refuse a target, with the columns `found`, that keeps a history of which neither strategy nor source knows.
+
+    The source is asked for its columns only where that decides: it may be far away.
+    """
+    if table.strategy == "scd2" or not HISTORY.keys() <= found.keys() or HISTORY.keys() & set(source.columns()):
         return
     shown = target.as_string(session)
     steps = [f"DROP COLUMN {sql.Identifier(column).as_string(session)}" for column in HISTORY]

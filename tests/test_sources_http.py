@@ -91,6 +91,19 @@ def test_every_way_of_paging_reads_every_record_once(way: str) -> None:
         assert ids(list(things.blocks())) == IDS
 
 
+def test_a_load_asks_no_more_often_than_it_has_to(load: Load) -> None:
+    load.table("things", COLUMNS)
+    counts = []
+    with served(lambda _: page(SEVEN)) as (url, asked):
+        for command in ("table --id 0", "table --id 0", "table --id 0 --explain"):
+            ended = load.run(command, API=url)
+            assert ended.status == 0, ended.stderr
+            counts.append(len(asked))
+            asked.clear()
+
+    assert counts == [2, 2, 1]  # are the columns right, before anything is done; then what is read
+
+
 def test_records_become_rows_of_the_declared_columns(load: Load) -> None:
     record = {"id": 1, "partner": [7, 'A "quoted", name\n'], "price": 10.10, "big": 0.1234567890123456789, "ok": False,
               "tags": ["a", 'b"', None], "more": {"x": [1.50]}, "at": "2026-01-02T03:04:05Z", "empty": ""}  # fmt: skip
