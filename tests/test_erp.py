@@ -251,6 +251,17 @@ def test_a_retry_after_a_lost_acknowledgement_tells_what_was_recorded(database: 
     assert query(database, "SELECT run, attempt FROM etl.load ORDER BY id") == [(4, 1), (5, 1)]
 
 
+def test_a_retry_reads_again_what_somebody_has_emptied_meanwhile(database: str) -> None:
+    who = {"ETL_RUN_ID": "4", "ETL_JOB": "local-sales"}
+    with erp() as server:
+        job(server, database, **who, ETL_ATTEMPT="1")
+        query(database, "TRUNCATE erp.local_sale")
+        again = job(server, database, **who, ETL_ATTEMPT="2")
+
+        assert again.stdout == "erp.local_sale: 380 documents read, 0 rows replaced by 380, 104 unpaid\n"
+        assert held(database, "local_sale") == served_by(server, "sale.order")
+
+
 def test_a_load_killed_in_its_transaction_and_retried_at_once_loads_once(database: str) -> None:
     [(name,)] = query(database, "SELECT current_database()")
     waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}%'"

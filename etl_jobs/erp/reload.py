@@ -18,7 +18,7 @@ from etl_jobs.copying import Copy, copy_text
 from etl_jobs.erp.documents import Documents, DocumentSource, paid_ids
 from etl_jobs.erp.session import asked, erp_session
 from etl_jobs.errors import DataRejectedError
-from etl_jobs.records import RECORDED, Attempt, Loaded, recorded_load, write_record
+from etl_jobs.records import RECORDED, Attempt, Loaded, is_held, recorded_load, write_record
 from etl_jobs.sources.jsonrpc import Erp
 from etl_jobs.staging import definitions, identifiers
 from etl_jobs.target import check_target, columns_of, create_target
@@ -80,10 +80,11 @@ class _Load:
         return asked(repr((self.documents, self.full)))
 
     def known(self) -> Loaded | None:
-        """What an earlier attempt of this job committed without living to say so."""
+        """What an earlier attempt of this job committed without living to say so, if the table still has it."""
         if not columns_of(self.session, self.target):
             return None
-        return recorded_load(self.session, self.name, self.attempt, fingerprint=self.question)
+        found = recorded_load(self.session, self.name, self.attempt, fingerprint=self.question)
+        return found if found and is_held(self.session, self.target, found) else None
 
     def run(self) -> Loaded:
         started = datetime.now(UTC)
