@@ -214,6 +214,7 @@ def test_lines_of_an_env_file(line: str, value: str) -> None:
         ("{ id = ['x', 7] }", ["a-x", "a-7"]),
         ("{ x = '1..2', y = ['p', 'q'] }", ["a-1-p", "a-1-q", "a-2-p", "a-2-q"]),
         ("{ path = ['in/a b.csv'] }", ["a-in_a_b.csv"]),
+        ("{ path = ['in/a b.csv', 'in/a&b.csv'] }", ["a-in_a_b.csv-efa24e2b", "a-in_a_b.csv-85487d11"]),
         ("{ file = { command = 'ls' } }", ["a-one.csv", "a-two.csv"]),
         ("{ command = 'ls' }", ["a-one.csv", "a-two.csv"]),
         ("{ command = ['x'] }", ["a-x"]),

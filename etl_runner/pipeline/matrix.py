@@ -81,8 +81,9 @@ def _known(key: str, values: tuple[str, ...] | Output, reported: Callable[[Outpu
 def named(job: str, every: Iterable[dict[str, str]]) -> tuple[Copy, ...]:
     """A copy for each of the values; those that would have the same name get a hash of their values behind it.
 
-    So a value's name does not depend on the order, nor on how many others there are. Raises MatrixError where a name is
-    too long, or taken all the same.
+    So a name does not depend on the order, and a hash not on other values. Whether there is one does: where a value
+    comes that would have the name of another, both are called by their hashes from then on. Raises MatrixError where a
+    name is too long, or taken all the same.
     """
     plain = [(copy_name(job, params), params) for params in every]
     times = Counter(name for name, _ in plain)
