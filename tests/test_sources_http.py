@@ -149,6 +149,44 @@ def test_an_url_and_a_path_are_put_together_with_the_parameters_of_both(
     ]
 
 
+@pytest.mark.parametrize(
+    ("below", "path", "expected"),
+    [
+        ("/v1?x=%E9&flag", "things?q=a%20b+c", "x=%E9&flag&q=a%20b+c"),  # no UTF-8, no value, two kinds of blank
+        ("/v1?k=%2f", "things?tag=#5&tag=(a,b)&", "k=%2f&tag=%235&tag=(a,b)"),
+        ("/v1?", "things?", ""),
+        ("/v1#x", "", ""),
+    ],
+)
+@pytest.mark.parametrize("way", ["none", "number"])
+def test_the_parameters_of_an_url_are_sent_as_they_are_written(below: str, path: str, expected: str, way: str) -> None:
+    options = {"page": {"by": "number"}} if way == "number" else {}
+    with served(lambda asked: page(SEVEN if asked.parameters.get("page", "1") == "1" else [])) as (url, asked):
+        assert ids(list(source(f"{url}{below}", of_table={"path": path}, **options).blocks())) == IDS
+
+    numbers = ["page=1", "page=2"] if way == "number" else [""]
+    assert [a.query for a in asked] == ["&".join(filter(None, [expected, number])) for number in numbers]
+
+
+def test_what_is_asked_for_takes_the_place_of_a_parameter_of_the_url() -> None:
+    with served(lambda asked: page(SEVEN if asked.parameters["page no"] == "1" else [])) as (url, asked):
+        of_table = {"path": "things?page%20no=9&state=new&x=1", "parameters": {"state": ["a b", "c"]}}
+        paging = {"by": "number", "parameter": "page no"}
+        assert ids(list(source(f"{url}?state=old", of_table=of_table, page=paging).blocks())) == IDS
+
+    assert [a.query for a in asked] == [f"x=1&state=a+b&state=c&page+no={number}" for number in (1, 2)]
+
+
+@pytest.mark.parametrize("where", ["url", "path"])
+def test_no_secret_of_an_url_is_told_as_it_is_written_or_meant(where: str) -> None:
+    below, path = {"url": ("?token=s3cr%2ft%E9", "things"), "path": ("", "things?token=s3cr%2ft%E9")}[where]
+    with served(lambda asked: (400, {}, f"{asked.query} s3cr/t\ufffd s3cr/t\xe9".encode())) as (url, _):
+        with pytest.raises(MisconfiguredError) as error:
+            list(source(url + below, of_table={"path": path}).blocks())
+
+    assert error.value.message.endswith(": token=*** *** ***")
+
+
 def test_a_record_of_nothing_but_null_is_a_row(load: Load) -> None:
     pages = {"1": [{"v": "a"}], "2": [{"v": None}], "3": [{"v": "\\."}, {"v": ""}], "4": []}
     load.part = 'page = { by = "number" }'
@@ -609,6 +647,10 @@ def test_a_part_of_the_records_is_not_taken_for_all(case: str) -> None:
         ("cursor", "meta.nxt", {"meta": {"next": "c"}}, "next"),
         ("cursor", "next_cursor", {"nextCursor": "c"}, "nextCursor"),
         ("next", "link.next", {"links": {"next": "/x"}}, "links"),
+        ("next", "links.next", {"Link": {"next": "/x"}}, "Link"),
+        ("cursor", "next_ids", {"text_id": 3, "next_id": 4}, "next_id"),
+        ("cursor", "next_curser", {"next_course": 3, "next_cursor": 4}, "next_cursor"),
+        ("cursor", "meta.next_id", {"Meta": {"next_id": 4}}, "Meta"),
     ],
 )
 def test_a_next_page_under_another_name_is_not_the_end(by: str, at: str, document: object, meant: str) -> None:
@@ -630,6 +672,30 @@ def test_the_last_page_may_leave_the_cursor_out(last: dict[str, object]) -> None
 
     with served(lambda _: page({"items": SEVEN, **last})) as (url, _):
         assert ids(list(source(url, records="items", page={"by": "cursor", "at": "next_cursor"}).blocks())) == IDS
+
+
+ONE_PAGE: list[tuple[str, str, object]] = [
+    ("cursor", "next_id", {"text_id": 5}),
+    ("cursor", "next_cursor", {"next_course": "c"}),
+    ("cursor", "page", {"pages": 1}),
+    ("cursor", "next_id", {"next_ids": []}),
+    ("cursor", "next_id", {"NextId": {"a": 1}}),
+    ("cursor", "nxt", {"next": True}),
+    ("cursor", "nxt", {"next": 0}),
+    ("next", "nextPage", {"next_page": 1}),
+    ("next", "nxt", {"next": ["/x"]}),
+    ("next", "link.next", {"links": {"self": "/x"}}),
+    ("next", "link.next", {"links": []}),
+    ("next", "link.next", {"link": {"text": "/x", "nexts": None}}),
+]
+
+
+@pytest.mark.parametrize(("by", "at", "document"), ONE_PAGE)
+def test_a_name_that_merely_looks_like_it_is_no_next_page(by: str, at: str, document: dict[str, object]) -> None:
+    with served(lambda _: page({"items": SEVEN, **document})) as (url, asked):
+        assert ids(list(source(url, records="items", page={"by": by, "at": at}).blocks())) == IDS
+
+    assert len(asked) == 1
 
 
 def test_after_the_first_page_a_name_that_is_nearly_the_same_is_no_cursor() -> None:

@@ -3,6 +3,7 @@
 # ruff: noqa: SIM117
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from threading import Event
@@ -93,6 +94,31 @@ def test_an_answer_without_an_end_is_given_up_at_once(monkeypatch: pytest.Monkey
             client.get(url)
 
     assert error.value.hint == "ask for smaller pages"
+
+
+PLAIN = {"Content-Type": "application/json"}
+GZIP = {**PLAIN, "Content-Encoding": "gzip"}
+
+
+@pytest.mark.parametrize(("headers", "content"), [(PLAIN, b" " * 200_000), (GZIP, gzip.compress(b" " * 30_000_000))])
+def test_the_limit_of_size_is_for_what_lies_in_memory(
+    monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], content: bytes
+) -> None:
+    monkeypatch.setattr(deadline, "LARGEST", 100_000)
+    with served(lambda _: (200, headers, content)) as (url, asked), Client(url) as client:
+        with pytest.raises(MisconfiguredError, match="an answer of more than 100,000 bytes"):
+            client.get(url)
+
+    assert len(asked) == 1
+
+
+def test_an_answer_that_is_compressed_and_small_enough_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "LARGEST", 100_000)
+    document = ["x" * 49_990, "y" * 49_990]
+    with served(lambda _: (200, GZIP, gzip.compress(json.dumps(document).encode()))) as (url, _), Client(url) as client:
+        assert client.document(client.get(url)) == document
+        assert client.document(client.get(url)) == document  # over the same connection
+        assert len(client._connections) == 1
 
 
 def test_many_requests_leave_no_thread_and_no_list_of_dead_connections() -> None:

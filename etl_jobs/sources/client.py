@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 import msgspec
 
@@ -76,7 +76,7 @@ class Client:
 
     def get(self, url: str, parameters: Mapping[str, Any] | None = None) -> httpx.Response:
         """The answer to a GET, after as many tries as it takes; raises JobError."""
-        return self._send("GET", url, params=parameters or None)
+        return self._send("GET", _with(url, parameters) if parameters else url)
 
     def post(self, url: str, document: Any) -> httpx.Response:
         """The answer to a POST of JSON that only reads, so that it may be repeated."""
@@ -140,8 +140,7 @@ class Client:
         return Deadline(self._patience.timeout, clock=self._clock, connections=self._connections)
 
     def _limit(self, response: httpx.Response) -> None:
-        assert isinstance(response.stream, httpx.SyncByteStream)
-        response.stream = self._deadline.limited(response.stream)
+        self._deadline.limit(response)
 
     def _words_of(self, error: httpx.RequestError) -> str:
         """Of a protocol's error they quote what is no answer."""
@@ -213,6 +212,13 @@ def _reason(content: bytes, error: Exception) -> str:
 
 def _server(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
+
+
+def _with(url: str, parameters: Mapping[str, Any]) -> str:
+    """The URL with these behind its own parameters, which stay as they are written; of one name these count."""
+    base, _, query = url.partition("#")[0].partition("?")
+    own = [part for part in query.split("&") if part and unquote_plus(part.partition("=")[0]) not in parameters]
+    return f"{base}?{'&'.join([*own, str(httpx.QueryParams(parameters))])}"
 
 
 def without_secrets(url: str) -> str:

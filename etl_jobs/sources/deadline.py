@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import Timer
 from typing import Any
 
 import httpx
 
 SLOWEST = 10_000  # bytes per second: an answer that comes at least as fast is read to its end
-LARGEST = 1 << 30  # bytes: an answer is in memory as a whole
+LARGEST = 1 << 30  # bytes, when it is decoded: an answer is in memory as a whole
 
 
 class TooLargeError(httpx.RequestError):
@@ -55,17 +55,20 @@ class Deadline:
         if self._is_over:
             raise httpx.ReadTimeout(self._said)
 
-    def limited(self, stream: httpx.SyncByteStream) -> httpx.SyncByteStream:
-        """The headers are here; what follows may take as long as it comes fast enough."""
+    def limit(self, response: httpx.Response) -> None:
+        """The headers are here; what follows may take as long as it comes fast enough, and be LARGEST when decoded."""
         self._timer.cancel()
-        return _Limited(stream, self._check)
+        stream = response.stream
+        assert isinstance(stream, httpx.SyncByteStream)
+        timely = _Checked(stream, self._in_time, close=stream.close)
+        coded = httpx.Response(response.status_code, headers=response.headers, stream=timely)
+        response.stream = _Checked(coded.iter_bytes(), _in_memory, close=coded.close)
+        response.headers.pop("content-encoding", None)
 
-    def _check(self, size: int) -> None:
-        """Raise where an answer of which this much has come is late, or too large."""
+    def _in_time(self, size: int) -> None:
+        """Raise where an answer of which this much has come is late."""
         if self._clock() - self._began > self._seconds + size / SLOWEST:
             raise httpx.ReadTimeout(self._said + (f", {size:,} bytes of one" if size else ""))
-        if size > LARGEST:
-            raise TooLargeError(f"an answer of more than {LARGEST:,} bytes")
 
     def _end(self) -> None:
         """Wake who waits for a piece."""
@@ -75,18 +78,23 @@ class Deadline:
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-class _Limited(httpx.SyncByteStream):
-    """An answer's stream of which every piece is checked by the size so far."""
+def _in_memory(size: int) -> None:
+    if size > LARGEST:
+        raise TooLargeError(f"an answer of more than {LARGEST:,} bytes")
 
-    def __init__(self, stream: httpx.SyncByteStream, check: Callable[[int], None]) -> None:
-        self._stream, self._check = stream, check
+
+class _Checked(httpx.SyncByteStream):
+    """A stream of which every piece is checked by the size so far."""
+
+    def __init__(self, pieces: Iterable[bytes], check: Callable[[int], None], *, close: Callable[[], None]) -> None:
+        self._pieces, self._check, self._close = pieces, check, close
 
     def __iter__(self) -> Iterator[bytes]:
         size = 0
-        for piece in self._stream:
+        for piece in self._pieces:
             size += len(piece)
             self._check(size)
             yield piece
 
     def close(self) -> None:
-        self._stream.close()
+        self._close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from etl_jobs.errors import DataRejectedError, UnavailableError
 from etl_jobs.sources.client import Client, check_headers, without_secrets
@@ -26,8 +26,8 @@ class HttpSource(RecordSource):
 
     def __init__(self, settings: SourceSettings, table: Table) -> None:
         own, common = table.source, settings.options
-        self._url, parameters = _joined(settings.url, own.get("path", table.name))
-        self._parameters = {**parameters, **own.get("parameters", {})}
+        self._url = _joined(settings.url, own.get("path", table.name))
+        self._parameters = own.get("parameters", {})
         self._records = own.get("records", common.get("records", ""))
         self._paging = Paging(**own.get("page", common.get("page", {})))
         self._headers = common.get("headers", {})
@@ -36,7 +36,8 @@ class HttpSource(RecordSource):
         self._columns = table.columns
         self._has_key = bool(table.key)
         secrets = secrets_in_url(settings.url) | secrets_in_headers(self._headers)
-        self._excerpts = Excerpts(secrets | secrets_in_parameters(self._parameters), quiet=bool(table.secret))
+        secrets |= secrets_in_parameters(self._parameters) | _secrets_in_query(self._url)
+        self._excerpts = Excerpts(secrets, quiet=bool(table.secret))
         self._paths = paths_of(table)
         super().__init__(without_secrets(self._url), word="record")
         self._first: httpx.Response | None = None
@@ -142,8 +143,16 @@ class HttpSource(RecordSource):
             )
 
 
-def _joined(url: str, path: str) -> tuple[str, dict[str, list[str]]]:
-    """The URL of what is at the path below another URL, and the parameters of both."""
+def _joined(url: str, path: str) -> str:
+    """The URL of what is at the path below another URL, with the parameters of both as they are written."""
     (base, _, common), (own, _, more) = url.partition("?"), path.partition("?")
     whole = base.rstrip("/") + "/" + own.lstrip("/") if own else base
-    return whole, parse_qs(f"{common}&{more}", keep_blank_values=True)
+    query = f"{common}&{more}".strip("&").replace("#", "%23")
+    return f"{whole}?{query}" if query else whole
+
+
+def _secrets_in_query(url: str) -> set[str]:
+    """The values of parameters that are called like secrets: as they are written, and as a server may read them."""
+    query = url.partition("?")[2]
+    ways = [parse_qs(quote(query, safe="=&")), parse_qs(query), parse_qs(query, encoding="latin-1")]
+    return {secret for parameters in ways for secret in secrets_in_parameters(parameters)}

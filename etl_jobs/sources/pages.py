@@ -6,19 +6,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from etl_jobs.errors import DataRejectedError
-from etl_jobs.sources.paths import ABSENT, found, path_of
+from etl_jobs.sources.paths import ABSENT, Path, found, path_of
 
 if TYPE_CHECKING:
     import httpx
 
 _PARTIAL = 206
-_NEARLY_THE_SAME = 0.8  # 'nxt' and 'next', 'nextPage' and 'next_page', but not 'next_cursor' and 'prev_cursor'
+_NEARLY_THE_SAME = 0.8  # 'nxt' and 'next', but not 'next_cursor' and 'prev_cursor'
+_OF_PAGES = re.compile("next|page|cursor|token|offset|after|start|marker|scroll|continu|link|ur[il]|href")
 _NOTHING = (ABSENT, None, "", False)  # what ends the pages where the next one should be named
 _OF_ALL = re.compile(r"/(\d+)$")
 _LINK_PARAMETER = re.compile(r"""\s*;\s*([\w*-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)""")
@@ -94,15 +95,25 @@ class Paging:
         return None if url in _NOTHING else str(url)
 
     def _named(self, document: Any, *, is_first: bool) -> Any:
-        """What is at `at`; raises where the first page has nothing there, but under a name that is nearly the same."""
+        """What is at `at`; raises where the first page has nothing there, but a next page under another name."""
         path = path_of(self.at)
-        for length, step in enumerate(path):
-            here = found(document, path[:length])
-            if is_first and isinstance(here, dict) and found(here, (step,)) is ABSENT:
-                names = [key for key, value in here.items() if value not in _NOTHING]
-                if meant := get_close_matches(str(step), names, n=1, cutoff=_NEARLY_THE_SAME):
-                    raise DataRejectedError(f"nothing is at {self.at!r} (did you mean {meant[0]!r}?)")
+        if is_first and (meant := self._meant(document, path)):
+            raise DataRejectedError(f"nothing is at {self.at!r} (did you mean {meant!r}?)")
         return found(document, path)
+
+    def _meant(self, document: Any, path: Path) -> str | None:
+        """The name that was probably meant by a step of the path that is not there."""
+        for length, step in enumerate(path):
+            here, rest = found(document, path[:length]), path[length + 1 :]
+            if isinstance(here, dict) and found(here, (step,)) is ABSENT:
+                names = (name for name, value in here.items() if self._may_be_next(found(value, rest)))
+                return next((name for name in names if _may_be_meant(str(step), name, is_last=not rest)), None)
+        return None
+
+    def _may_be_next(self, value: Any) -> bool:
+        """Whether it is of the kind that names a next page."""
+        kinds = str if self.by == "next" else str | int | Decimal
+        return isinstance(value, kinds) and value not in _NOTHING and value is not True
 
     def announced(self, document: Any) -> int | None:
         """The number of all records, where the answer has one."""
@@ -120,6 +131,19 @@ class Paging:
         of_all = _OF_ALL.search(response.headers.get("content-range", ""))
         is_part = int(of_all[1]) > got if of_all else response.status_code == _PARTIAL
         return is_part or next_link(response) is not None
+
+
+def _may_be_meant(said: str, name: str, *, is_last: bool) -> bool:
+    """Whether this is the same word in another spelling or number, or one of paging that was not said right.
+
+    What is like it in nothing but its letters is something else: 'text_id' for 'next_id'. So is a last 'pages' for
+    'page', which is a count.
+    """
+    wanted, given = (re.sub(r"[\W_]", "", word).lower() for word in (said, name))
+    if given in (wanted, wanted.removesuffix("s")) or (given == wanted + "s" and not is_last):
+        return True
+    is_like = SequenceMatcher(None, wanted, given).ratio() >= _NEARLY_THE_SAME
+    return is_like and not set(_OF_PAGES.findall(given)) <= set(_OF_PAGES.findall(wanted))
 
 
 def next_link(response: httpx.Response) -> str | None:

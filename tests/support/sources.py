@@ -65,6 +65,7 @@ class Asked:
     headers: dict[str, str]
     body: bytes
     at: float
+    query: str  # as it was written
 
 
 Answer = tuple[int, Mapping[str, str], bytes]
@@ -91,6 +92,7 @@ def served(answer: Callable[[Asked], Answer | None], *, tls: Path | None = None)
                 dict(self.headers),
                 body,
                 monotonic(),
+                parts.query,
             )
             asked.append(request)
             answered = answer(request)
