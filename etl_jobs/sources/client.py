@@ -222,10 +222,14 @@ def _with(url: str, parameters: Mapping[str, Any]) -> str:
 
 
 def without_secrets(url: str) -> str:
-    """The address for messages: no user, no password, no parameters."""
+    """The address for messages: no user, no password, no parameters, also where a password divides the URL."""
     try:
         parts = urlsplit(url)
+        known = bool(parts.scheme and parts.netloc) and (parts.port is None or parts.port > 0)
     except ValueError:
+        known = False
+    if not known:
         return "(no URL)"
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"
+    if "@" in parts.path and ":" in parts.netloc:  # what looks like a port may be the beginning of a password
+        return f"{parts.scheme}://***@{parts.path.rpartition('@')[2]}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
