@@ -126,25 +126,25 @@ def keep_rejected(
         those = sql.SQL("job = {}").format(sql.Literal(attempt.job)) if alone else sql.SQL("true")
         session.execute(sql.SQL("DELETE FROM {} WHERE {}").format(name, those))
     who = {"run": attempt.run, "job": attempt.job, "attempt": attempt.number}
-    for batch in _batches(rejected):
-        places, reasons, records = (sql.Literal(list(values)) for values in zip(*batch, strict=True))
+    for portion in _portions(rejected):
+        places, reasons, records = (sql.Literal(list(values)) for values in zip(*portion, strict=True))
         of_rows = {"places": places, "reasons": reasons, "records": records}
         session.execute(_KEEP.format(name=name, **of_rows, **{k: sql.Literal(v) for k, v in who.items()}))
 
 
-def _batches(rejected: Iterable[Rejected]) -> Iterator[list[tuple[str, str, str]]]:
+def _portions(rejected: Iterable[Rejected]) -> Iterator[list[tuple[str, str, str]]]:
     """Places, reasons and records as JSON, as many together as go with one statement."""
-    batch: list[tuple[str, str, str]] = []
+    portion: list[tuple[str, str, str]] = []
     size = 0
     for one in rejected:
         place = one.place.encode(errors="backslashreplace").decode()  # a file's name may be no text
-        batch.append((place, one.reason, one.record))
-        size += sum(map(len, batch[-1]))
+        portion.append((place, one.reason, one.record))
+        size += sum(map(len, portion[-1]))
         if size >= _STATEMENT:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
 
 
 def refuse_too_many(table: Table, shown: Sequence[str]) -> NoReturn:
