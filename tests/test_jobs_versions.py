@@ -22,11 +22,9 @@ from etl_jobs.rejects import unreadable
 from etl_jobs.sources.csv import CsvSource
 from etl_jobs.tables import SourceSettings, Table
 from etl_jobs.warehouse import connect
-from etl_runner.postgres import EmbeddedPostgres
 from etl_runner.postgres.binaries import BIN_VARIABLE, find_binaries
-from tests.support.folders import entered_by_all
 from tests.support.jobs import Shop, query, run_job
-from tests.support.servers import Warehouse
+from tests.support.servers import Warehouse, server_for_tests
 
 
 def installed() -> dict[str, Path]:
@@ -52,9 +50,8 @@ def version(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def server(version: str) -> Iterator[Warehouse]:
     """A server of this version."""
-    embedded = {BIN_VARIABLE: str(installed()[version])}
-    with entered_by_all() as folder, EmbeddedPostgres(folder / "pg", env=embedded).hold() as server:
-        yield Warehouse(server.url)
+    with server_for_tests({BIN_VARIABLE: str(installed()[version])}) as server:
+        yield server
 
 
 @pytest.fixture

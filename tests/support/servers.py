@@ -6,7 +6,7 @@ Import the fixtures, with those they need, where they are used: `from tests.supp
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -46,14 +46,22 @@ class Warehouse:
                 connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+@contextmanager
+def server_for_tests(env: Mapping[str, str] | None = None) -> Iterator[Warehouse]:
+    """A server whose data need not survive a power cut, and whose log does not fill the memory with gigabytes."""
+    with entered_by_all() as folder, EmbeddedPostgres(folder / "pg", env=env).hold() as server:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("ALTER SYSTEM SET max_wal_size = '128MB'")
+            connection.execute("SELECT pg_reload_conf()")
+        yield Warehouse(server.url)
+
+
 @pytest.fixture(scope="session")
 def warehouse() -> Iterator[Warehouse]:
     """One server for all tests of this process."""
-    with entered_by_all() as folder, EmbeddedPostgres(folder / "pg").hold() as server:
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")  # a test's data need not survive a power cut
-            connection.execute("SELECT pg_reload_conf()")
-        yield Warehouse(server.url)
+    with server_for_tests() as server:
+        yield server
 
 
 @pytest.fixture
