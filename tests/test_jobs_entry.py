@@ -27,12 +27,12 @@ def test_a_warehouse_of_a_wrong_name_or_user_is_for_a_person(
 
 def test_a_warehouse_that_is_full_is_worth_another_attempt(database: str) -> None:
     name = conninfo_to_dict(database)["dbname"]
-    query(database, "CREATE ROLE guest LOGIN")
+    query(database, "CREATE ROLE latecomer LOGIN")
     query(database, f'ALTER DATABASE "{name}" CONNECTION LIMIT 0')
     try:
-        ended = run_job(make_conninfo(database, user="guest"), "pre")
+        ended = run_job(make_conninfo(database, user="latecomer"), "pre")
     finally:
-        query(database, "DROP ROLE guest")
+        query(database, "DROP ROLE latecomer")
 
     assert ended.status == 75, ended.stderr
     assert "too many connections for database" in ended.stderr

@@ -232,15 +232,15 @@ def test_views_stay_what_they_are_and_show_the_new_rows(shop: Shop) -> None:
 def test_a_view_we_may_not_change_is_refused_with_the_reason(shop: Shop) -> None:
     run_all(
         shop.dsn,
-        "DO $$ BEGIN IF to_regrole('loader') IS NULL THEN CREATE ROLE loader; END IF; END $$;"
-        "ALTER SCHEMA shop OWNER TO loader; ALTER SCHEMA shop_staging OWNER TO loader; ALTER SCHEMA etl OWNER TO loader;"
-        "ALTER TABLE shop.goods OWNER TO loader; GRANT ALL ON ALL TABLES IN SCHEMA etl TO loader; CREATE SCHEMA reports;"
-        "GRANT ALL ON ALL SEQUENCES IN SCHEMA etl TO loader;"
+        "DO $$ BEGIN IF to_regrole('swapper') IS NULL THEN CREATE ROLE swapper; END IF; END $$;"
+        "ALTER SCHEMA shop OWNER TO swapper; ALTER SCHEMA shop_staging OWNER TO swapper; ALTER SCHEMA etl OWNER TO swapper;"
+        "ALTER TABLE shop.goods OWNER TO swapper; GRANT ALL ON ALL TABLES IN SCHEMA etl TO swapper; CREATE SCHEMA reports;"
+        "GRANT ALL ON ALL SEQUENCES IN SCHEMA etl TO swapper;"
         "CREATE VIEW reports.dear AS SELECT * FROM shop.goods",
     )
-    refused = shop.load(PGOPTIONS="-c role=loader")
-    run_all(shop.dsn, "ALTER VIEW reports.dear OWNER TO loader; GRANT USAGE, CREATE ON SCHEMA reports TO loader")
-    allowed = shop.load(PGOPTIONS="-c role=loader")
+    refused = shop.load(PGOPTIONS="-c role=swapper")
+    run_all(shop.dsn, "ALTER VIEW reports.dear OWNER TO swapper; GRANT USAGE, CREATE ON SCHEMA reports TO swapper")
+    allowed = shop.load(PGOPTIONS="-c role=swapper")
 
     assert refused.status == 78, refused.stderr
     belongs = "view reports.dear (it belongs to " in refused.stderr

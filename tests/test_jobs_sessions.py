@@ -71,17 +71,17 @@ def test_a_session_that_waits_for_its_source_is_not_ended(shop: Shop) -> None:
 
 
 @pytest.fixture
-def loader(shop: Shop) -> str:
+def writer(shop: Shop) -> str:
     """The DSN of a role that may do nothing yet; `shop` is the superuser's."""
-    query(shop.dsn, "DO $$ BEGIN IF to_regrole('loader') IS NULL THEN CREATE ROLE loader LOGIN; END IF; END $$")
+    query(shop.dsn, "DO $$ BEGIN IF to_regrole('writer') IS NULL THEN CREATE ROLE writer LOGIN; END IF; END $$")
     shop.table("towns", TOWNS, 'key = ["id"]')
     shop.file("towns.csv", "id,größe\n1,Zürich\n")
-    return psycopg.conninfo.make_conninfo(shop.dsn, user="loader")
+    return psycopg.conninfo.make_conninfo(shop.dsn, user="writer")
 
 
 def make_schemas(shop: Shop, *schemas: str) -> None:
     for schema in schemas:
-        query(shop.dsn, f"CREATE SCHEMA {schema} AUTHORIZATION loader")
+        query(shop.dsn, f"CREATE SCHEMA {schema} AUTHORIZATION writer")
 
 
 def name_of(shop: Shop) -> str:
@@ -93,29 +93,29 @@ def hint_of(refused: Ended) -> str:
     return next(line.removeprefix("hint: ") for line in refused.stderr.splitlines() if line.startswith("hint: "))
 
 
-def test_who_may_not_make_schemas_loads_into_those_that_were_made_for_it(shop: Shop, loader: str) -> None:
-    refused = replace(shop, dsn=loader).load()
+def test_who_may_not_make_schemas_loads_into_those_that_were_made_for_it(shop: Shop, writer: str) -> None:
+    refused = replace(shop, dsn=writer).load()
     assert "cannot make the schemas etl, shop, shop_staging: permission denied for database" in refused.stderr
-    assert hint_of(refused) == f"GRANT CREATE ON DATABASE {name_of(shop)} TO loader, or make them for it"
+    assert hint_of(refused) == f"GRANT CREATE ON DATABASE {name_of(shop)} TO writer, or make them for it"
 
     make_schemas(shop, "etl", "shop", "shop_staging")
-    ended = replace(shop, dsn=loader).load()
+    ended = replace(shop, dsn=writer).load()
     assert ended.status == 0, ended.stderr
     assert shop.rows("towns") == [(1, "Zürich")]
 
 
-def test_the_cure_for_missing_rights_names_the_role_in_force_not_the_login(shop: Shop, loader: str) -> None:
-    decide(shop, "role = 'loader'")
+def test_the_cure_for_missing_rights_names_the_role_in_force_not_the_login(shop: Shop, writer: str) -> None:
+    decide(shop, "role = 'writer'")
 
-    assert hint_of(shop.load()) == f"GRANT CREATE ON DATABASE {name_of(shop)} TO loader, or make them for it"
+    assert hint_of(shop.load()) == f"GRANT CREATE ON DATABASE {name_of(shop)} TO writer, or make them for it"
 
 
-def test_who_may_not_make_tables_in_the_schema_of_the_load_records_can_after_the_hint(shop: Shop, loader: str) -> None:
+def test_who_may_not_make_tables_in_the_schema_of_the_load_records_can_after_the_hint(shop: Shop, writer: str) -> None:
     make_schemas(shop, "shop", "shop_staging")
-    query(shop.dsn, "CREATE SCHEMA etl; GRANT USAGE ON SCHEMA etl TO loader")
-    refused = replace(shop, dsn=loader).load()
+    query(shop.dsn, "CREATE SCHEMA etl; GRANT USAGE ON SCHEMA etl TO writer")
+    refused = replace(shop, dsn=writer).load()
     query(shop.dsn, hint_of(refused).removeprefix("run: "))
-    ended = replace(shop, dsn=loader).load()
+    ended = replace(shop, dsn=writer).load()
 
     assert "the load records as they are to be: permission denied for schema etl" in refused.stderr
     assert ended.status == 0, ended.stderr
@@ -123,18 +123,18 @@ def test_who_may_not_make_tables_in_the_schema_of_the_load_records_can_after_the
 
 @pytest.mark.parametrize("older", ["ALTER TABLE etl.load DROP COLUMN run_started CASCADE", "DROP TABLE etl.batch"])
 def test_older_load_records_of_another_role_are_brought_up_to_date_by_the_hint(
-    shop: Shop, loader: str, older: str
+    shop: Shop, writer: str, older: str
 ) -> None:
     assert shop.load().status == 0
     [(owner,)] = query(shop.dsn, "SELECT quote_ident(current_user)")
-    query(shop.dsn, "GRANT USAGE, CREATE ON SCHEMA etl TO loader; DROP SCHEMA shop, shop_staging CASCADE")
+    query(shop.dsn, "GRANT USAGE, CREATE ON SCHEMA etl TO writer; DROP SCHEMA shop, shop_staging CASCADE")
     make_schemas(shop, "shop", "shop_staging")
     query(shop.dsn, older)
-    refused = replace(shop, dsn=loader).load()
+    refused = replace(shop, dsn=writer).load()
     first, _, then = hint_of(refused).partition("; then run: ")
     assert shop.run("final").status != 78
     query(shop.dsn, then)
-    ended = replace(shop, dsn=loader).load()
+    ended = replace(shop, dsn=writer).load()
 
     assert "the load records as they are to be: must be owner of table load" in refused.stderr
     assert first == f"let {owner}, whose they are, load first"
@@ -152,12 +152,12 @@ def test_a_database_that_only_reads_is_a_matter_for_a_person(shop: Shop) -> None
 
 
 def test_a_role_that_may_write_no_functions_is_told_of_the_row(shop: Shop) -> None:
-    query(shop.dsn, "DO $$ BEGIN IF to_regrole('loader') IS NULL THEN CREATE ROLE loader LOGIN; END IF; END $$")
+    query(shop.dsn, "DO $$ BEGIN IF to_regrole('writer') IS NULL THEN CREATE ROLE writer LOGIN; END IF; END $$")
     for schema in ("etl", "shop", "shop_staging"):
-        query(shop.dsn, f"CREATE SCHEMA {schema} AUTHORIZATION loader")
+        query(shop.dsn, f"CREATE SCHEMA {schema} AUTHORIZATION writer")
     name = psycopg.conninfo.conninfo_to_dict(shop.dsn)["dbname"]
     query(shop.dsn, f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC')
-    shop.dsn = psycopg.conninfo.make_conninfo(shop.dsn, user="loader")
+    shop.dsn = psycopg.conninfo.make_conninfo(shop.dsn, user="writer")
     shop.table("towns", TOWNS, 'key = ["id"]\nrejects = { limit = 9 }\nchecks = [{ sql = "1 / (id - 2) < 9" }]')
     shop.file("towns.csv", "id,größe\n1,a\n2,b\n")
 

@@ -164,9 +164,10 @@ def test_the_server_listens_on_its_private_socket_alone(open_folder: Path) -> No
         assert (open_folder / "pg" / "data").stat().st_mode & 0o777 == 0o700
 
 
-def test_the_servers_settings_suit_a_warehouse(warehouse: object, database: str) -> None:
+def test_the_servers_settings_suit_a_warehouse(open_folder: Path) -> None:
     asked = ("wal_level", "max_wal_senders", "max_wal_size", "checkpoint_timeout", "TimeZone")
-    found = {name: ask(database, f"SHOW {name}") for name in (*asked, "client_connection_check_interval")}
+    with EmbeddedPostgres(open_folder / "pg").hold() as server:
+        found = {name: ask(server.url, f"SHOW {name}") for name in (*asked, "client_connection_check_interval")}
 
     assert found == {
         "wal_level": "minimal",

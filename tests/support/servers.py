@@ -7,7 +7,7 @@ Import the fixtures, with those they need, where they are used: `from tests.supp
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -57,10 +57,34 @@ def server_for_tests(env: Mapping[str, str] | None = None) -> Iterator[Warehouse
         yield Warehouse(server.url)
 
 
+class _Shared:
+    """A server that lives as long as anybody holds it: every module that imports `warehouse` has it as its own."""
+
+    def __init__(self) -> None:
+        self._holders = 0
+        self._stack = ExitStack()
+        self._server: Warehouse | None = None
+
+    def __enter__(self) -> Warehouse:
+        self._holders += 1
+        if self._server is None:
+            self._server = self._stack.enter_context(server_for_tests())
+        return self._server
+
+    def __exit__(self, *_: object) -> None:
+        self._holders -= 1
+        if not self._holders:
+            self._server = None
+            self._stack.close()
+
+
+_SHARED = _Shared()
+
+
 @pytest.fixture(scope="session")
 def warehouse() -> Iterator[Warehouse]:
     """One server for all tests of this process."""
-    with server_for_tests() as server:
+    with _SHARED as server:
         yield server
 
 
